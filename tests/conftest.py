@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """Every test has a cache of its own per session, and never the user's."""
+    cache = os.environ.get("PEGBOARD_TEST_CACHE") or str(
+        tmp_path_factory.getbasetemp() / "pegboard-cache"
+    )
+    monkeypatch.setenv("PEGBOARD_CACHE", cache)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Callable[[str], Path]:
+    """Return a development data set's path, or skip the test where it is absent."""
+
+    def find(name: str) -> Path:
+        root = Path(os.environ.get("PEGBOARD_DATA") or REPOSITORY.parent / "shared" / "data")
+        path = root / name
+        if not path.exists():
+            pytest.skip(f"PEGBOARD_DATA has no {name}")
+        return path
+
+    return find
+
+
+SHAPES = ("disc", "square", "cross")
+
+
+def draw_photo(shape: str, rng: np.random.Generator, size: tuple[int, int] = (96, 80)) -> Image.Image:
+    """Draw one coloured shape on a noisy background: a photo that is ours to commit."""
+    width, height = size
+    noise = rng.integers(90, 160, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    pen = ImageDraw.Draw(image)
+    radius = int(rng.integers(14, 24))
+    x = int(rng.integers(radius, width - radius))
+    y = int(rng.integers(radius, height - radius))
+    colour = tuple(int(c) for c in rng.integers(0, 255, 3))
+    if shape == "disc":
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    elif shape == "square":
+        pen.rectangle((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    else:
+        pen.line((x - radius, y, x + radius, y), fill=colour, width=8)
+        pen.line((x, y - radius, x, y + radius), fill=colour, width=8)
+    return image
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write class folders of drawn photos and return the folder."""
+
+    def write(per_class: int = 8, classes: tuple[str, ...] = SHAPES, seed: int = 0) -> Path:
+        root = tmp_path / "photos"
+        rng = np.random.default_rng(seed)
+        for name in classes:
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for index in range(per_class):
+                photo = draw_photo(SHAPES[classes.index(name) % 3], rng)
+                photo.save(root / name / f"{index:03d}.{'png' if index % 2 else 'jpg'}")
+        return root
+
+    return write
