@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from pegboard.errors import BundleError
+from pegboard.errors import BundleError, UnusableImage
+from pegboard.images import to_pixels
 from pegboard.photos import Pixels
 
 Fit = Literal["crop", "letterbox", "squash"]
@@ -82,6 +84,33 @@ class InputSpec:
     def with_fit(self, fit: Fit) -> InputSpec:
         """Return the same specification with another fit."""
         return replace(self, fit=fit)
+
+
+def fitted(payload: bytes | NDArray[np.uint8], spec: InputSpec) -> Pixels:
+    """Return what a model sees of a photo: from a file's bytes, or from pixels.
+
+    A large JPEG is decoded at the least scale that still has the pixels the model needs.
+
+    Parameters
+    ----------
+    payload
+        A file's bytes, or ``(h, w)``, ``(h, w, 1)`` or ``(h, w, 3)`` uint8.
+    spec
+        The model's input specification.
+
+    Returns
+    -------
+    ``(spec.height, spec.width, spec.channels)`` uint8.
+
+    Raises
+    ------
+    UnusableImage
+        When the payload cannot be decoded or holds no pixels.
+    """
+    pixels = to_pixels(payload, at_least=max(spec.height, spec.width))
+    if pixels.size == 0:
+        raise UnusableImage("empty", f"the photo has no pixels: {pixels.shape}")
+    return fit_image(pixels, spec)
 
 
 def fit_image(pixels: Pixels, spec: InputSpec) -> Pixels:

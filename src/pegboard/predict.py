@@ -1,0 +1,328 @@
+"""Ask a bundle about photos: files, folders, bytes or pixels. Without PyTorch.
+
+>>> predictor = Predictor.load("probe.pegboard")             # doctest: +SKIP
+>>> predictor.predict([open("photo.jpg", "rb").read()])[0]   # doctest: +SKIP
+Prediction(path=None, label='hammer', probability=0.98, ...)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
+from pegboard.errors import PegboardError, UnusableImage
+from pegboard.inputs import fitted
+from pegboard.photos import Pixels
+from pegboard.rows import Candidate, Decision, Prediction, Tally, write_rows
+
+BATCH = 32
+"""Photos per call of the network: more gains nothing on a CPU and costs memory."""
+
+_STDIN = "-"
+
+Payload = bytes | NDArray[np.uint8] | Image.Image
+"""A photo: its file's bytes, ``(h, w)`` or ``(h, w, 1 or 3)`` uint8, or a Pillow image."""
+
+Read = Callable[[], Payload]
+
+
+class Predictor:
+    """A bundle, ready to answer.
+
+    Safe to use from several threads.
+
+    Parameters
+    ----------
+    bundle
+        What :func:`pegboard.bundle.read_bundle` returned.
+    threads
+        CPU threads for decoding and for the network; None for as many as there are cores.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise PegboardError(f"--threads: expected at least 1, got {threads}")
+        self.info: BundleInfo = bundle.info
+        self._threads = threads
+        self._network: Bundle | Network = bundle
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> Predictor:
+        """Read and check a ``.pegboard`` file. The network is set up at the first question.
+
+        Raises
+        ------
+        BundleError
+            When the file is not a whole bundle of a format this version reads.
+        """
+        return cls(read_bundle(path), threads)
+
+    def predict(self, payloads: Sequence[Payload], top: int = 3) -> list[Prediction]:
+        """Answer for photos given as file contents, pixels or Pillow images, in their order.
+
+        A photo that cannot be used gets a row with ``error``.
+        """
+        reads = [(None, lambda payload=payload: payload) for payload in payloads]
+        if len(reads) == 1:  # no thread to start: the quickest way for one photo
+            return list(self._answer([None], [self._fit(reads[0][1])], top))
+        return list(self._stream(reads, top))
+
+    def predict_paths(
+        self, paths: Iterable[str], top: int = 3, stdin: BinaryIO | None = None
+    ) -> Iterator[Prediction]:
+        """Answer for files, one after the other, in their order.
+
+        Decoding runs ahead of the network by one batch, so memory is bounded however many
+        files there are. A file that cannot be used gets a row with ``error``; the path ``-``
+        stands for one image on ``stdin``.
+        """
+        source = stdin if stdin is not None else sys.stdin.buffer
+        return self._stream(((path, _reader(path, source)) for path in paths), top)
+
+    def probabilities(self, images: Pixels) -> NDArray[np.float32]:
+        """Return ``(n, classes)`` float32 for fitted ``(n, height, width, channels)`` uint8."""
+        return self._ready().probabilities(images)
+
+    def _ready(self) -> Network:
+        with self._lock:
+            if isinstance(self._network, Bundle):
+                # The bundle is let go: its bytes are no longer needed.
+                model, classes = self._network.model, len(self.info.classes)
+                self._network = Network(model, self.info.input, classes, self._threads)
+            return self._network
+
+    def _stream(self, items: Iterable[tuple[str | None, Read]], top: int) -> Iterator[Prediction]:
+        if top < 1:
+            raise PegboardError(f"--top: expected at least 1, got {top}")
+        waiting: deque[tuple[list[str | None], list[Future[Pixels | str]]]] = deque()
+        rest = iter(items)
+        with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
+            while batch := list(islice(rest, BATCH)):
+                waiting.append(
+                    (
+                        [path for path, _ in batch],
+                        [pool.submit(self._fit, read) for _, read in batch],
+                    )
+                )
+                if len(waiting) > 1:
+                    yield from self._collect(*waiting.popleft(), top)
+            while waiting:
+                yield from self._collect(*waiting.popleft(), top)
+
+    def _collect(
+        self, paths: Sequence[str | None], futures: Sequence[Future[Pixels | str]], top: int
+    ) -> Iterator[Prediction]:
+        return self._answer(paths, [future.result() for future in futures], top)
+
+    def _fit(self, read: Read) -> Pixels | str:
+        """Return fitted pixels, or why there are none."""
+        try:
+            payload = read()
+            if isinstance(payload, Image.Image):
+                payload = _encoded(payload)
+            return fitted(payload, self.info.input)
+        except UnusableImage as error:
+            return str(error)
+        except OSError as error:
+            return f"unreadable: {error.strerror or error}"
+        except MemoryError:
+            return "too-large: there is not enough memory to decode it"
+
+    def _answer(
+        self, paths: Sequence[str | None], results: Sequence[Pixels | str], top: int
+    ) -> Iterator[Prediction]:
+        images = [result for result in results if not isinstance(result, str)]
+        answers = iter(self.probabilities(np.stack(images)) if images else ())
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, str):
+                yield Prediction(path, error=result)
+            else:
+                yield self._prediction(path, next(answers), top)
+
+    def _prediction(
+        self, path: str | None, probabilities: NDArray[np.float32], top: int
+    ) -> Prediction:
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        candidates = tuple(
+            Candidate(self.info.classes[index], float(probabilities[index])) for index in order
+        )
+        best = candidates[0]
+        decision, reason = self._decide(best.probability)
+        return Prediction(path, best.label, best.probability, candidates, decision, reason)
+
+    def _decide(self, probability: float) -> tuple[Decision, str | None]:
+        sure, share = self.info.sure, share_text(self.info.thresholds.get("precision"))
+        if sure is None:
+            return "unsure", f"no probability was high enough for {share} right on validation"
+        if probability >= sure:
+            return "sure", None
+        found, needed = _told_apart(probability, sure)
+        return "unsure", (
+            f"probability {found} is below {needed}, where {share} of validation answers were right"
+        )
+
+
+def _encoded(image: Image.Image) -> bytes:
+    """Return a Pillow image as a file, so that transparency and orientation are met as usual."""
+    stream = io.BytesIO()
+    in_png = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    image.save(stream, "PNG" if in_png else "TIFF", exif=image.getexif())
+    return stream.getvalue()
+
+
+def _told_apart(low: float, high: float) -> tuple[str, str]:
+    """Return both numbers with as many decimals, two or more, as it takes to differ."""
+    for decimals in range(2, 9):
+        texts = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
+        if texts[0] != texts[1]:
+            return texts
+    return repr(low), repr(high)
+
+
+# --- files -------------------------------------------------------------------------------
+
+
+def predict_files(
+    predictor: Predictor,
+    arguments: Sequence[str],
+    stream: BinaryIO,
+    *,
+    files_from: str | None = None,
+    top: int = 3,
+    kind: str = "table",
+    stdin: BinaryIO | None = None,
+) -> Tally:
+    """Answer for everything the user named, and write the rows.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    arguments
+        Files, folders, or ``-`` for one image on ``stdin``.
+    stream
+        Where the rows go, such as ``sys.stdout.buffer``.
+    files_from
+        A file with one path per line (``-``: on ``stdin``), answered after ``arguments``.
+    top, kind
+        See :func:`pegboard.rows.write_rows`.
+    stdin
+        Standard input's bytes; by default this process's.
+
+    Returns
+    -------
+    How many were classified and failed; ``.exit_code(strict=…)`` is the command's.
+
+    Raises
+    ------
+    PegboardError
+        When nothing was named, an argument or ``files_from`` does not exist, or both want
+        standard input.
+    """
+    source = stdin if stdin is not None else sys.stdin.buffer
+    if not arguments and files_from is None:
+        raise PegboardError("expected photos or folders to classify, or --files-from; got none")
+    if [*arguments, files_from].count(_STDIN) > 1:
+        raise PegboardError("standard input can be read only once; '-' was given more than once")
+    paths = found_files(arguments, files_from, source)
+    return write_rows(predictor.predict_paths(paths, top, source), kind, stream, top=top)
+
+
+def found_files(
+    arguments: Sequence[str], files_from: str | None = None, stdin: BinaryIO | None = None
+) -> Iterator[str]:
+    """Return the files the user named, folders replaced by the files below them.
+
+    ``-`` is handed on. Lines of ``files_from`` are relative to the current folder; a line
+    naming nothing is handed on too, and becomes a row with ``error``.
+
+    Raises
+    ------
+    PegboardError
+        When an argument or ``files_from`` does not exist.
+    """
+    missing = [name for name in arguments if name != _STDIN and not os.path.lexists(name)]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise PegboardError(f"expected a photo or a folder, found nothing at {missing[0]}{more}")
+    lines = _lines(files_from, stdin or sys.stdin.buffer) if files_from is not None else iter(())
+    return _expanded(arguments, lines)
+
+
+def _expanded(arguments: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
+    for names in (arguments, lines):
+        for name in names:
+            if name != _STDIN and os.path.isdir(name):  # noqa: PTH112  (takes any name)
+                yield from files_below(name)
+            else:
+                yield name
+
+
+def files_below(folder: str) -> list[str]:
+    """Return all files below ``folder``, sorted, each as ``folder`` joined with its path.
+
+    Hidden files and folders (a name that begins with a dot) are left out; links to folders
+    are not followed. A folder that cannot be listed is returned itself, so that it is not
+    passed over in silence.
+    """
+    found: list[str] = []
+
+    def unlisted(error: OSError) -> None:
+        found.append(os.fsdecode(error.filename))
+
+    for place, folders, files in os.walk(folder, onerror=unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = [name for name in files if not name.startswith(".")]
+        found += [os.path.join(place, name) for name in names]  # noqa: PTH118  (keeps "./")
+    return sorted(found)
+
+
+def _lines(files_from: str, stdin: BinaryIO) -> Iterator[str]:
+    if files_from == _STDIN:
+        return _names(stdin)
+    try:
+        return _names(Path(files_from).open("rb"))
+    except OSError as error:
+        raise PegboardError(
+            f"--files-from: expected a file with one path per line, {files_from}: {error.strerror}"
+        ) from error
+
+
+def _names(stream: BinaryIO) -> Iterator[str]:
+    with stream:
+        for line in stream:
+            if name := line.rstrip(b"\r\n"):
+                yield os.fsdecode(name)
+
+
+def _reader(path: str, stdin: BinaryIO) -> Read:
+    return stdin.read if path == _STDIN else lambda: _read(path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnusableImage("missing-file", "there is no such file") from error
+    if stat.S_ISDIR(mode):
+        next(Path(path).iterdir(), None)  # says why the folder could not be listed
+        raise UnusableImage("not-an-image", "it is a folder")
+    # A pipe without a writer would wait for ever; what the shell puts below /dev has one.
+    if not stat.S_ISREG(mode) and not path.startswith("/dev/"):
+        raise UnusableImage("unsupported", "it is not a regular file")
+    return Path(path).read_bytes()

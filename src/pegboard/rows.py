@@ -1,0 +1,235 @@
+"""A model's answer about one photo, and how answers are written: table, JSON, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Literal
+
+from pegboard.errors import PegboardError, require_extra
+
+Decision = Literal["sure", "unsure", "unknown"]
+FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+
+_DECIMALS = 6
+_WIDE = 10_000  # columns of a table that goes to a file: nothing is cut there
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the likeliest classes."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says about one photo.
+
+    Attributes
+    ----------
+    path
+        As the user named the photo; None for one given as bytes or pixels.
+    label, probability
+        The likeliest class; None where the photo could not be read.
+    top
+        The likeliest classes, best first.
+    decision
+        ``sure`` when the probability reaches the model's threshold, else ``unsure``;
+        ``unknown`` is for photos unlike all it was trained on (no model of this version
+        says so).
+    reason
+        Why it is not sure.
+    error
+        Why the photo could not be used.
+    """
+
+    path: str | None
+    label: str | None = None
+    probability: float | None = None
+    top: tuple[Candidate, ...] = ()
+    decision: Decision | None = None
+    reason: str | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row with the contract's keys; probabilities to six decimals."""
+        row = asdict(self)
+        row["top"] = [
+            {"label": candidate.label, "probability": round(candidate.probability, _DECIMALS)}
+            for candidate in self.top
+        ]
+        if self.probability is not None:
+            row["probability"] = round(self.probability, _DECIMALS)
+        return row
+
+
+@dataclass
+class Tally:
+    """How many photos were classified, and how many could not be used."""
+
+    classified: int = 0
+    failed: int = 0
+
+    def count(self, rows: Iterable[Prediction]) -> Iterator[Prediction]:
+        """Hand the rows on and count them."""
+        for row in rows:
+            if row.error is None:
+                self.classified += 1
+            else:
+                self.failed += 1
+            yield row
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """Return 0 if any photo was classified (with ``strict``: and none failed), else 1."""
+        return 0 if self.classified and not (strict and self.failed) else 1
+
+
+def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: int = 3) -> Tally:
+    """Write answers in one of :data:`FORMATS`, UTF-8.
+
+    JSON lines and CSV are written row by row, JSON too (one array); a table and Parquet need
+    all rows first.
+
+    Parameters
+    ----------
+    rows
+        In the order they are to appear.
+    kind
+        ``table``, ``json``, ``jsonl``, ``csv`` or ``parquet``.
+    stream
+        Where to, such as ``sys.stdout.buffer``.
+    top
+        Candidates per photo; CSV has the columns ``label_2``, ``probability_2`` … up to it.
+
+    Raises
+    ------
+    PegboardError
+        When the format is unknown, or Parquet would go to a terminal.
+    MissingExtra
+        When Parquet is asked for and polars is not installed.
+    """
+    if kind not in _WRITERS:
+        raise PegboardError(f"--format: expected one of {', '.join(FORMATS)}, got {kind!r}")
+    tally = Tally()
+    _WRITERS[kind](tally.count(rows), stream, top)
+    stream.flush()
+    return tally
+
+
+def _write_jsonl(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    for row in rows:
+        stream.write(_json_line(row) + b"\n")
+        stream.flush()  # whoever reads along gets each answer when it is there
+
+
+def _write_json(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    separator = b"[\n"
+    for row in rows:
+        stream.write(separator + _json_line(row))
+        separator = b",\n"
+    stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+
+
+def _json_line(row: Prediction) -> bytes:
+    data = row.to_json()
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        # A file name that is not Unicode: \udcXX escapes, which os.fsencode turns back.
+        return json.dumps(data, allow_nan=False).encode()
+
+
+def _write_csv(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    def line(values: Iterable[Any]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerow(values)
+        return text.getvalue().encode("utf-8", "surrogateescape")
+
+    columns = ["path", "label", "probability", "decision", "reason", "error"]
+    further = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("label", "probability")]
+    stream.write(line(columns + further))
+    for row in rows:
+        data = row.to_json()
+        candidates = data["top"][1:]
+        values = [candidate[key] for candidate in candidates for key in ("label", "probability")]
+        blanks = [None] * (len(further) - len(values))
+        stream.write(line([*(data[column] for column in columns), *values, *blanks]))
+
+
+def _write_parquet(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    if stream.isatty():
+        raise PegboardError(
+            "--format parquet is binary and would go to the terminal; "
+            "send it to a file: pegboard predict … --format parquet > answers.parquet"
+        )
+    polars = require_extra("polars", "parquet")
+    candidate = polars.Struct({"label": polars.String, "probability": polars.Float64})
+    schema = {
+        "path": polars.String,
+        "label": polars.String,
+        "probability": polars.Float64,
+        "top": polars.List(candidate),
+        "decision": polars.String,
+        "reason": polars.String,
+        "error": polars.String,
+    }
+    data = [row.to_json() | {"path": _unicode(row.path)} for row in rows]
+    buffer = io.BytesIO()
+    polars.DataFrame(data, schema=schema).write_parquet(buffer)
+    stream.write(buffer.getbuffer())
+
+
+def _write_table(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    from rich.console import Console  # noqa: PLC0415  (only a table needs it)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("photo", "answer", "probability", "", "also possible, or why not"):
+        table.add_column(title, overflow="fold", justify="left")
+    styles = {"sure": "green", "unsure": "yellow", "unknown": "magenta", None: "red"}
+    for row in rows:
+        cells = [_printable(cell) for cell in _cells(row)]
+        styled = [Text(cell) for cell in cells]
+        styled[3].stylize(styles[row.decision])
+        table.add_row(*styled)
+    terminal = stream.isatty()
+    width = shutil.get_terminal_size().columns if terminal else _WIDE
+    text = io.StringIO()
+    Console(file=text, width=width, force_terminal=terminal or None, highlight=False).print(table)
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    stream.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _cells(row: Prediction) -> list[str]:
+    path = row.path or ""
+    if row.error is not None or row.probability is None:
+        return [path, "", "", "error", row.error or ""]
+    others = ", ".join(f"{other.label} {other.probability:.2f}" for other in row.top[1:])
+    remark = "; ".join(part for part in (others, row.reason) if part)
+    return [path, row.label or "", f"{row.probability:.2f}", row.decision or "", remark]
+
+
+def _printable(text: str) -> str:
+    # Control characters in a file name could drive the terminal.
+    return "".join(char if char.isprintable() else "\ufffd" for char in _unicode(text) or "")
+
+
+def _unicode(text: str | None) -> str | None:
+    return None if text is None else os.fsencode(text).decode("utf-8", "replace")
+
+
+_WRITERS: dict[str, Callable[[Iterable[Prediction], BinaryIO, int], None]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+}
