@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from pegboard.files import atomic_path
 
 OPSET = 18
 """Widely served, and the newest operators our networks need are older."""
@@ -49,22 +50,46 @@ def export_onnx(
     data, so a trace is exact.
     """
     names = [*input_names, *output_names]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _quiet():
-            torch.onnx.export(
-                module,
-                (example,),
-                str(temporary),
-                input_names=list(input_names),
-                output_names=list(output_names),
-                dynamic_axes={name: {0: "N"} for name in names},
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary, _quiet():
+        torch.onnx.export(
+            module,
+            (example,),
+            str(temporary),
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_axes={name: {0: "N"} for name in names},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+class FromPixels(nn.Module):
+    """Put a network behind its normalisation: uint8 ``(N, H, W, C)`` in, the network's output out.
+
+    Parameters
+    ----------
+    network
+        Takes normalised float ``(N, C, H, W)``.
+    mean, std
+        One value per channel, of pixels scaled to [0, 1].
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        deviation = torch.tensor(std, dtype=torch.float64)[:, None, None]
+        centre = torch.tensor(mean, dtype=torch.float64)[:, None, None]
+        self.register_buffer("scale", (1 / (255 * deviation)).float())
+        self.register_buffer("shift", (-centre / deviation).float())
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the network's output for fitted pixels."""
+        photos = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        output: torch.Tensor = self.network(photos)
+        return output
 
 
 @contextlib.contextmanager
