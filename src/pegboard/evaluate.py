@@ -7,7 +7,6 @@ model afterwards is computed from that file, so it can be checked by anyone.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegboard.errors import PegboardError, RunFolderError
+from pegboard.files import atomic_path
 from pegboard.metrics import (
     DRAWS,
     FloatArray,
@@ -209,7 +209,7 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
         accuracy=accuracy(confusion),
         accuracy_ci=percentile_interval(accuracies[:, 0], accuracy(confusion), groups),
         macro_f1=macro.f1,
-        macro_f1_ci=percentile_interval(f1s, macro.f1, groups),
+        macro_f1_ci=percentile_interval(f1s, macro.f1, groups, bias_corrected=True),
         macro_precision=macro.precision,
         macro_recall=macro.recall,
         weighted_precision=weighted.precision,
@@ -292,18 +292,16 @@ def write_predictions(file: Path, splits: Mapping[SplitName, Predictions]) -> No
     All splits must have the same classes. The file is whole or not there.
     """
     classes = list(next(iter(splits.values())).classes)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(_FIXED_COLUMNS + [f"p_{name}" for name in classes])
-            for split, predictions in splits.items():
-                if list(predictions.classes) != classes:
-                    raise ValueError(f"expected the classes {classes} in {split}")
-                writer.writerows(_rows(split, predictions))
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic_path(file) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out,
+    ):
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(_FIXED_COLUMNS + [f"p_{name}" for name in classes])
+        for split, predictions in splits.items():
+            if list(predictions.classes) != classes:
+                raise ValueError(f"expected the classes {classes} in {split}")
+            writer.writerows(_rows(split, predictions))
 
 
 def read_predictions(file: Path, groups: Mapping[str, str]) -> dict[SplitName, Predictions]:

@@ -1,0 +1,313 @@
+"""The leaderboard in words: what the figures allow one to say, and what they do not.
+
+The terminal and the report say the same sentences. Numbers come from ``leaderboard.json``
+and are only rounded here. The sentences are plain ASCII, apart from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pegboard.models.registry import parse_model_name
+
+Json = Mapping[str, Any]
+
+FINE_FROM = 2000
+"""From this many photos on, one photo is less than .05 % and two decimals mean something."""
+
+UNEVEN = 3
+"""Classes are called uneven when the largest has this many times the photos of the smallest."""
+
+ROUGH = 0.10
+"""Half the width of an interval from which on figures are called rough."""
+
+FASTER = 1.5
+"""A tied model is worth naming when it answers this many times faster than the best."""
+
+_CONFUSIONS = 3
+
+_REASONS = {
+    "not-an-image": ("not an image", "not images"),
+    "truncated": ("cut short", "cut short"),
+    "empty": ("empty", "empty"),
+    "unsupported": ("in an unsupported format", "in an unsupported format"),
+    "too-large": ("over the pixel limit", "over the pixel limit"),
+    "unreadable": ("unreadable", "unreadable"),
+    "hidden": ("hidden", "hidden"),
+    "no-label": ("without a label", "without a label"),
+    "missing-file": ("listed but missing", "listed but missing"),
+    "rare-class": ("of a class with too few photos", "of classes with too few photos"),
+    "label-conflict": ("under two labels", "under two labels"),
+    "bridges-splits": ("joining two splits", "joining two splits"),
+    "pegboard-output": ("written by pegboard", "written by pegboard"),
+    "excluded": ("of an excluded class", "of excluded classes"),
+}
+
+
+def summary(leaderboard: Json) -> list[str]:
+    """Return the leaderboard as sentences, the most important first.
+
+    Parameters
+    ----------
+    leaderboard
+        As in ``leaderboard.json``.
+    """
+    models = {row["name"]: row for row in leaderboard["models"]}
+    best = models.get(leaderboard["best"])
+    sentences: list[str] = []
+    if best is None:
+        sentences.append("No model was trained.")
+    else:
+        sentences += _about_best(best)
+        sentences += _against_majority(best, models.values())
+        sentences += _confusions(best)
+        sentences += _against_others(best, models, leaderboard["comparisons"])
+        sentences += _over_seeds(models.values())
+        sentences += _collapsed(models.values())
+    sentences += _not_trained(leaderboard["not_trained"])
+    sentences += _left_out(leaderboard["dataset"]["left_out"])
+    sentences += _classes(next(iter(models.values()), None))
+    return sentences
+
+
+def percent(value: float, n: int) -> str:
+    """Return ``0.9934`` of 10,000 photos as ``99.34 %``, of 300 as ``99.3 %``."""
+    return f"{digits(value, n)} %"
+
+
+def digits(value: float, n: int) -> str:
+    """Return a share times 100, with as many decimals as ``n`` photos can tell apart."""
+    return f"{100 * value:.{2 if n >= FINE_FROM else 1}f}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return ``1 photo``, ``2 photos``, ``10,000 photos``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _points(value: float, n: int) -> str:
+    text = digits(abs(value), n)
+    return f"{text} {'point' if float(text) == 1 else 'points'}"
+
+
+def _interval(ci: Sequence[float], n: int) -> str:
+    return f"{digits(ci[0], n)} to {digits(ci[1], n)}"
+
+
+def _about_best(best: Json) -> list[str]:
+    n, low_high = best["n"], best["accuracy_ci"]
+    f1 = best["macro_f1_ci"]
+    sentences = [
+        f"The best model is {best['name']}: of all models it has the highest macro-F1 on the "
+        "validation photos.",
+        f"It is right on {percent(best['accuracy'], n)} of {count(n, 'test photo')} "
+        f"(95 % interval {_interval(low_high, n)} %), with a macro-F1 of "
+        f"{best['macro_f1']:.3f} ({f1[0]:.3f} to {f1[1]:.3f}).",
+    ]
+    if (low_high[1] - low_high[0]) / 2 > ROUGH:
+        sentences.append(
+            f"With {count(n, 'test photo')} these figures are rough; more photos would make "
+            "them firmer."
+        )
+    return sentences
+
+
+def _against_majority(best: Json, rows: Iterable[Json]) -> list[str]:
+    baseline = next((row for row in rows if row["baseline"]), None)
+    if baseline is None:
+        return []
+    share = f"is right on {percent(baseline['accuracy'], baseline['n'])}"
+    if best["accuracy_ci"][0] > baseline["accuracy"]:
+        return [f"Always answering the commonest class {share}."]
+    return [
+        f"Always answering the commonest class {share}; {best['name']} is not shown to be "
+        f"better than that with {count(best['n'], 'photo')}."
+    ]
+
+
+def _confusions(best: Json) -> list[str]:
+    mistakes = best["top_confusions"][:_CONFUSIONS]
+    if not mistakes:
+        most = percent(1 - best["accuracy_ci"][0], best["n"])
+        return [
+            f"It made no mistake on these photos; with {count(best['n'], 'photo')}, up to "
+            f"{most} mistakes remain possible."
+        ]
+    first, *others = (f"{row['true']} for {row['predicted']} ({{}})" for row in mistakes)
+    numbers = [count(mistakes[0]["count"], "photo"), *(f"{x['count']:,}" for x in mistakes[1:])]
+    parts = [text.format(number) for text, number in zip((first, *others), numbers, strict=True)]
+    return [f"Most often it takes {listing(parts)}."]
+
+
+def _against_others(
+    best: Json, models: Mapping[str, Json], comparisons: Sequence[Json]
+) -> list[str]:
+    """Say of every other model whether it is shown to be worse than the best."""
+    leads = {
+        name: lead
+        for name, lead in leads_of(best["name"], comparisons).items()
+        if not models[name]["baseline"]
+    }
+    order = sorted(leads, key=lambda name: -(models[name]["validation_macro_f1"] or 0))
+    ties = [name for name in order if leads[name].verdict == "tie"]
+    return [
+        *_ties(best, ties, leads),
+        *_faster_tie(best, [models[name] for name in ties]),
+        *_worse(best, [name for name in order if leads[name].verdict == "worse"], leads),
+        *_better(best, [name for name in order if leads[name].verdict == "better"], leads),
+    ]
+
+
+class Lead:
+    """How far the best model is ahead of another one in accuracy, and what that shows."""
+
+    def __init__(self, comparison: Json, best: str) -> None:
+        sign = 1 if comparison["a"] == best else -1
+        low, high = (sign * end for end in comparison["ci"])
+        self.difference: float = sign * comparison["difference"]
+        self.ci: tuple[float, float] = (min(low, high), max(low, high))
+        ahead, behind = ("a_better", "b_better") if sign == 1 else ("b_better", "a_better")
+        self.verdict = {ahead: "worse", behind: "better"}.get(comparison["verdict"], "tie")
+        """What the other model is shown to be: ``worse``, ``better``, or neither (``tie``)."""
+
+
+def leads_of(best: str | None, comparisons: Iterable[Json]) -> dict[str, Lead]:
+    """Return the lead of the best model over every model it was compared with, by name."""
+    return {
+        (pair["b"] if pair["a"] == best else pair["a"]): Lead(pair, best)
+        for pair in comparisons
+        if best is not None and best in (pair["a"], pair["b"])
+    }
+
+
+def _ties(best: Json, ties: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:
+    if not ties:
+        return []
+    n, (first, *others) = best["n"], ties
+    lead = leads[first]
+    word = "better" if lead.difference < 0 else "worse"
+    sentences = [
+        f"{first} is not shown to be {word} than {best['name']} with {count(n, 'photo')}: "
+        f"{_gap(best['name'], first, lead, n)} "
+        f"(95 % interval {_interval(lead.ci, n)} for {best['name']} minus {first})."
+    ]
+    if others:
+        sentences.append(
+            f"The same holds for {listing(others)}: treat "
+            f"{'it as a tie' if len(others) == 1 else 'them as ties'} and choose by speed or size."
+        )
+    return sentences
+
+
+def _gap(best: str, other: str, lead: Lead, n: int) -> str:
+    if lead.difference == 0:
+        return "both are right equally often"
+    ahead = best if lead.difference > 0 else other
+    return f"{ahead} is ahead by {_points(lead.difference, n)}"
+
+
+def _faster_tie(best: Json, ties: Sequence[Json]) -> list[str]:
+    timed = [row for row in ties if row["latency_ms_p50"] and not row["collapsed"]]
+    if not timed or not best["latency_ms_p50"]:
+        return []
+    fastest = min(timed, key=lambda row: row["latency_ms_p50"])
+    times = best["latency_ms_p50"] / fastest["latency_ms_p50"]
+    if times < FASTER:
+        return []
+    return [f"Of these, {fastest['name']} answers {times:.1f} times as fast as {best['name']}."]
+
+
+def _worse(best: Json, worse: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:
+    if not worse:
+        return []
+    parts = [f"{name} (by {_points(leads[name].difference, best['n'])})" for name in worse]
+    return [f"Shown to be worse than {best['name']}: {listing(parts)}."]
+
+
+def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:
+    if not better:
+        return []
+    parts = [f"{name} (by {_points(leads[name].difference, best['n'])})" for name in better]
+    return [
+        f"On the test photos {listing(parts)} {'is' if len(better) == 1 else 'are'} shown to be "
+        f"better than {best['name']}; the choice is made on the validation photos all the same, "
+        "because a model chosen on the test photos looks better there than it is."
+    ]
+
+
+def _over_seeds(rows: Iterable[Json]) -> list[str]:
+    return [
+        f"Over {len(row['seeds'])} seeds {row['name']} is right on "
+        f"{percent(row['mean']['accuracy'], row['n'])} on average, with a standard deviation of "
+        f"{_points(row['sd']['accuracy'], row['n'])}."
+        for row in rows
+        if not row["baseline"] and row["sd"] is not None
+    ]
+
+
+def _collapsed(rows: Iterable[Json]) -> list[str]:
+    return [
+        f"{row['name']} has collapsed ({row['collapsed_reason']}); {_advice(row['name'])}."
+        for row in rows
+        if row["collapsed"] and not row["baseline"]
+    ]
+
+
+def _advice(model: str) -> str:
+    name = parse_model_name(model)
+    if name.mode == "finetune":
+        return f"try a lower --learning-rate, or {name.base}:frozen"
+    if name.mode in ("net", "scratch"):
+        return "try more --epochs, another --learning-rate, or probe, which needs fewer photos"
+    return "try another backbone, or look whether the photos show what their labels say"
+
+
+def _not_trained(models: Sequence[Json]) -> list[str]:
+    if not models:
+        return []
+    parts = [f"{model['name']} ({model['reason']})" for model in models]
+    return [f"Not trained: {listing(parts)}."]
+
+
+def _left_out(reasons: Mapping[str, int]) -> list[str]:
+    total = sum(reasons.values())
+    if total == 0:
+        return ["No file was left out."]
+    largest_first = sorted(reasons.items(), key=lambda item: -item[1])
+    parts = [f"{number:,} {_reason(reason, number)}" for reason, number in largest_first if number]
+    were = "was" if total == 1 else "were"
+    return [f"{count(total, 'file')} {were} left out: {listing(parts)}."]
+
+
+def _reason(reason: str, number: int) -> str:
+    return _REASONS.get(reason, (reason, reason))[number != 1]
+
+
+def _classes(row: Json | None) -> list[str]:
+    """Warn of classes that the test photos say little or nothing about."""
+    if row is None:
+        return []
+    supports = [(figures["support"], figures["label"]) for figures in row["per_class"]]
+    absent = [label for support, label in supports if support == 0]
+    sentences = []
+    if absent:
+        them = "it" if len(absent) == 1 else "them"
+        sentences.append(
+            f"No test photo shows {listing(absent)}, so nothing is known about {them}."
+        )
+    seen = sorted(pair for pair in supports if pair[0])
+    if seen and seen[-1][0] >= UNEVEN * seen[0][0]:
+        (fewest, smallest), (most, largest) = seen[0], seen[-1]
+        sentences.append(
+            f"The classes are uneven: {count(fewest, 'test photo')} of {smallest}, {most:,} of "
+            f"{largest}. Go by macro-F1, which counts every class alike."
+        )
+    return sentences
