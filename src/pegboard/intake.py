@@ -1,0 +1,283 @@
+"""Intake: open everything a source lists, and account for all of it.
+
+Every entry becomes a :class:`~pegboard.photos.Photo` or is left out with a reason. Each photo
+is fully decoded here, so whatever is used later is known to be whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+
+from pegboard.errors import SourceError, UnusableImage
+from pegboard.images import (
+    HEAD_BYTES,
+    array_sha256,
+    decode,
+    pixel_hash,
+    signature,
+    sniff,
+    to_pixels,
+)
+from pegboard.photos import Entry, Intake, LeftOut, Listing, Photo, Reason, Source
+from pegboard.progress import Progress
+
+_CHUNK = 32
+"""Entries handed to a thread at once: large enough that 70,000 small rows cost little."""
+
+
+def take_in(
+    source: Source,
+    *,
+    merge: Mapping[str, str] | None = None,
+    exclude: Collection[str] = (),
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Intake:
+    """Open every photo of a source.
+
+    Parameters
+    ----------
+    source
+        From :func:`pegboard.sources.open_source`.
+    merge
+        Class name → the class it belongs to (``--merge Pebbels=pebbles``).
+    exclude
+        Classes to leave out (reason ``excluded``); their photos are not opened.
+    threads
+        Decoding threads; None: one per core this process may use.
+    progress
+        Told about each photo.
+
+    Returns
+    -------
+    Photos and left-out files, both in the source's order, and warnings.
+
+    Raises
+    ------
+    SourceError
+        When the source is empty or holds no usable photo, or ``merge`` or ``exclude`` name a
+        class that is not there.
+    """
+    progress = progress or Progress()
+    listing = source.listing()
+    if not listing.found:
+        raise SourceError(f"{source.location} is empty; expected photos in class folders")
+    entries, excluded = _choose_classes(listing.entries, merge or {}, exclude)
+    opened = list(_open_all(source, entries, threads, progress))
+    photos = [result for result in opened if isinstance(result, Photo)]
+    unusable = [result for result in opened if isinstance(result, LeftOut)]
+    left_out = [*listing.left_out, *excluded, *unusable]
+    if not photos:
+        raise SourceError(_nothing_usable(source, listing, left_out))
+    warnings = [*_changed_files(entries, opened), *_similar_classes(photos)]
+    return Intake(photos, left_out, warnings)
+
+
+def _nothing_usable(source: Source, listing: Listing, left_out: Sequence[LeftOut]) -> str:
+    reasons = Counter(item.reason for item in left_out)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    advice = "expected photos in class folders, such as hammer/1.jpg"
+    if reasons.most_common(1)[0][0] == "unsupported":
+        advice = next(item.detail for item in left_out if item.reason == "unsupported")
+    return f"{source.location} holds no usable photo: found {listing.found} ({counts}); {advice}"
+
+
+# --- Classes -----------------------------------------------------------------------------
+
+
+def _choose_classes(
+    entries: Sequence[Entry], merge: Mapping[str, str], exclude: Collection[str]
+) -> tuple[list[Entry], list[LeftOut]]:
+    """Apply ``merge`` and ``exclude``."""
+    present = {entry.label for entry in entries if entry.label is not None}
+    targets = _merge_targets(present, merge)
+    dropped = {_composed(name) for name in exclude}
+    _check_present(dropped, present | set(targets.values()), option="--exclude-class")
+    kept: list[Entry] = []
+    left_out: list[LeftOut] = []
+    for entry in entries:
+        label = entry.label and targets.get(entry.label, entry.label)
+        if label is not None and not dropped.isdisjoint((label, entry.label)):
+            left_out.append(LeftOut(entry.path, "excluded", f"class {entry.label} is excluded"))
+        else:
+            kept.append(entry if label == entry.label else replace(entry, label=label))
+    return kept, left_out
+
+
+def _merge_targets(present: set[str], merge: Mapping[str, str]) -> dict[str, str]:
+    """Return each merged class with the class it ends in, chains followed."""
+    steps = {_composed(name): _composed(into) for name, into in merge.items()}
+    _check_present(set(steps), present, option="--merge")
+    # Several classes may be merged into a new one; a single one would only be renamed, and
+    # that is far more often a slip of the keyboard.
+    into = Counter(steps.values())
+    _check_present({name for name in into if into[name] < 2}, present, option="--merge")
+    targets = {}
+    for name in steps:
+        seen = [name]
+        while seen[-1] in steps:
+            seen.append(steps[seen[-1]])
+            if seen[-1] in seen[:-1]:
+                raise SourceError(f"--merge goes in a circle: {' = '.join(seen)}")
+        targets[name] = seen[-1]
+    return targets
+
+
+def _check_present(names: Collection[str], present: set[str], *, option: str) -> None:
+    missing = sorted(set(names) - present)
+    if missing:
+        raise SourceError(
+            f"{option} names {', '.join(map(repr, missing))}, which is not a class here; "
+            f"the classes are: {', '.join(sorted(present)) or 'none'}"
+        )
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
+
+
+# --- Opening -----------------------------------------------------------------------------
+
+
+def _open_all(
+    source: Source, entries: Sequence[Entry], threads: int | None, progress: Progress
+) -> Iterator[Photo | LeftOut]:
+    """Open all entries in parallel; results come in the entries' order."""
+    chunks = [entries[start : start + _CHUNK] for start in range(0, len(entries), _CHUNK)]
+    pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="intake")
+    try:
+        with progress.step("reading photos", len(entries)) as step:
+            for results in pool.map(lambda chunk: [_open(source, e) for e in chunk], chunks):
+                step.advance(len(results))
+                yield from results
+    finally:
+        # After Ctrl-C nothing that has not begun is worth waiting for.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _open(source: Source, entry: Entry) -> Photo | LeftOut:
+    try:
+        return _photo(source, entry)
+    except UnusableImage as error:
+        return LeftOut(entry.path, cast(Reason, error.reason), error.detail)
+    except FileNotFoundError:
+        return LeftOut(entry.path, "missing-file", "the file is not there any more")
+    except OSError as error:
+        return LeftOut(entry.path, "unreadable", error.strerror or str(error))
+
+
+def _photo(source: Source, entry: Entry) -> Photo:
+    payload = source.read(entry.path)
+    if entry.label is None:
+        if isinstance(payload, bytes):
+            sniff(payload[:HEAD_BYTES])
+        raise UnusableImage("no-label", "not inside a class folder")
+    if isinstance(payload, bytes):
+        sha256, pixels = hashlib.sha256(payload).hexdigest(), decode(payload)
+    else:
+        sha256, pixels = array_sha256(np.asarray(payload)), to_pixels(payload)
+    height, width, channels = pixels.shape
+    return Photo(
+        path=entry.path,
+        label=entry.label,
+        split=entry.split,
+        group=entry.group,
+        sha256=sha256,
+        pixels=pixel_hash(pixels),
+        height=height,
+        width=width,
+        channels=channels,
+        signature=signature(pixels),
+    )
+
+
+# --- What the user should know -----------------------------------------------------------
+
+
+def _changed_files(entries: Sequence[Entry], opened: Sequence[Photo | LeftOut]) -> Iterator[str]:
+    changed = [
+        entry.path
+        for entry, result in zip(entries, opened, strict=True)
+        if entry.sha256 and isinstance(result, Photo) and result.sha256 != entry.sha256
+    ]
+    if changed:
+        yield (
+            f"{len(changed)} files are not those the manifest was made from "
+            f"(another sha256), the first is {changed[0]}"
+        )
+
+
+def _similar_classes(photos: Sequence[Photo]) -> Iterator[str]:
+    """Report classes whose names look like one, with the ``--merge`` to use."""
+    counts = Counter(photo.label for photo in photos)
+    # The rarer goes into the commoner; among equals the later name into the earlier.
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    for common, rare in combinations(names, 2):
+        if looks_alike(common, rare):
+            option = shlex.quote(f"{rare}={common}")
+            yield (
+                f"classes {rare!r} ({counts[rare]}) and {common!r} ({counts[common]}) "
+                f"look like one: --merge {option}"
+            )
+
+
+def looks_alike(one: str, other: str) -> bool:
+    """Whether two class names are likely two spellings of one.
+
+    True when they differ only in letter case, Unicode form, spaces, ``_ - .`` or a plural
+    ending, or in one slip of the keyboard in a long word. Names whose digits differ
+    never are: ``type 1`` is not ``type 2``.
+    """
+    one, other = _spelling(one), _spelling(other)
+    if one == other:
+        return True
+    if abs(len(one) - len(other)) > 2 or re.findall(r"\d+", one) != re.findall(r"\d+", other):
+        return False
+    short, long = sorted((one, other), key=len)
+    if len(short) >= 3 and long in (f"{short}s", f"{short}es"):
+        return True
+    return one[:1] == other[:1] and _is_slip(short, long)
+
+
+def _spelling(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    # "1.5" is not "15": separators between digits stay.
+    kept = re.sub(r"(?<=\d)[\s_.-]+(?=\d)", "_", folded)
+    return re.sub(r"(?<!\d)[\s_.-]+|[\s_.-]+(?!\d)", "", kept)
+
+
+def _is_slip(short: str, long: str) -> bool:
+    """Whether one keyboard slip leads from one word to the other.
+
+    Two neighbours swapped or a letter doubled in words of 5 and more; any other single
+    letter only from 9 on, because short words are close to each other by nature (horse,
+    house).
+    """
+    if len(short) < 5:
+        return False
+    pairs = zip(short, long, strict=False)
+    start = next((at for at, (a, b) in enumerate(pairs) if a != b), len(short))
+    if len(short) == len(long):
+        swapped = short[:start] + short[start : start + 2][::-1] + short[start + 2 :]
+        return swapped == long or (len(short) >= 9 and short[start + 1 :] == long[start + 1 :])
+    if long[:start] + long[start + 1 :] != short:
+        return False
+    return long[start] == long[start - 1] or len(short) >= 8

@@ -1,0 +1,276 @@
+"""Manifests: tables with one row per photo (CSV, TSV, Parquet)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pegboard.errors import SourceError, require_extra
+from pegboard.photos import Entry, LeftOut, Listing, Pixels, Source, SplitName
+from pegboard.sources.base import (
+    SourceOptions,
+    class_label,
+    read_file,
+    short_name,
+    shown,
+    split_name,
+)
+
+DEFAULT_OPTIONS = SourceOptions()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text: column names, and rows as (line number, values)."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[int, Sequence[str]]]
+
+
+class ManifestSource:
+    """Photos named by the rows of a table; paths are relative to the table's folder.
+
+    A path may also name a part of a container next to the table, as pegboard's own outputs
+    do: ``a.zip!/cls/x.jpg`` or ``mnist.npz#x_train/17``.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        table: Table,
+        options: SourceOptions,
+        open_container: Callable[[str], Source],
+    ) -> None:
+        self.location = str(file.resolve())
+        self.name = short_name(file.stem)
+        self._file = file
+        self._base = file.parent
+        self._rows = _parse_rows(file, table, options)
+        self._open_container = open_container
+        self._containers: dict[Path, Source] = {}
+        self._lock = threading.Lock()
+
+    def listing(self) -> Listing:
+        """List every row, in the table's order."""
+        labels: dict[str, set[str]] = defaultdict(set)
+        for row in self._rows:
+            if row.label:
+                labels[self._key(row)].add(row.label)
+        entries: list[Entry] = []
+        left_out: list[LeftOut] = []
+        first_line: dict[tuple[str, SplitName | None], int] = {}
+        for row in self._rows:
+            problem = self._problem(row, labels[self._key(row)], first_line)
+            if problem:
+                left_out.append(problem)
+            else:
+                entries.append(Entry(row.path, row.label, row.split, row.group, row.sha256))
+        return Listing(entries, left_out)
+
+    def _key(self, row: _Row) -> str:
+        return os.path.normpath(self._base / row.path)
+
+    def _problem(
+        self, row: _Row, labels: set[str], first_line: dict[tuple[str, SplitName | None], int]
+    ) -> LeftOut | None:
+        if not row.path:
+            place = f"{self._file.name}#{row.line}"
+            return LeftOut(place, "missing-file", f"line {row.line} names no file")
+        if not self._exists(row.path):
+            return LeftOut(row.path, "missing-file", f"line {row.line}: there is no such file")
+        if not row.label:
+            return LeftOut(row.path, "no-label", f"line {row.line} has no label")
+        if len(labels) > 1:
+            both = ", ".join(sorted(labels))
+            return LeftOut(row.path, "label-conflict", f"the table gives it several labels: {both}")
+        # The same photo given to two splits stays in both: that is a leak to be told.
+        first = first_line.setdefault((self._key(row), row.split), row.line)
+        if first != row.line:
+            return LeftOut(row.path, "excluded", f"line {row.line} repeats line {first}")
+        return None
+
+    def _exists(self, path: str) -> bool:
+        file = self._base / path
+        try:
+            return file.exists() or (_container(path) is not None and self._in_container(path))
+        except (OSError, ValueError):
+            return False
+
+    def _in_container(self, path: str) -> bool:
+        container = _container(path)
+        if container is None:
+            return False
+        file = self._base / container[0]
+        return file.exists() or file.with_name(file.name + ".gz").exists()
+
+    def read(self, path: str) -> bytes | Pixels:
+        """Return the bytes or pixels of one row's photo."""
+        file = self._base / path
+        container = _container(path)
+        if container is None or file.exists():
+            return read_file(file)
+        outer, inner = container
+        return self._source(self._base / outer).read(inner)
+
+    def _source(self, file: Path) -> Source:
+        with self._lock:
+            if file not in self._containers:
+                self._containers[file] = self._open_container(str(file))
+            return self._containers[file]
+
+
+def _container(path: str) -> tuple[str, str] | None:
+    """Split ``sub/a.zip!/cls/x.jpg`` into ``sub/a.zip`` and ``a.zip!/cls/x.jpg``."""
+    match = re.match(r"(?P<outer>(?:.*/)?(?P<name>[^/]+?))(?=!/|#)", path)
+    return match and (match["outer"], path[match.start("name") :])
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    path: str
+    label: str
+    split: SplitName | None
+    group: str | None
+    sha256: str | None
+
+
+def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
+    columns = _columns(file, table, options)
+    rows = []
+    for line, values in table.rows:
+
+        def value(role: str, values: Sequence[str] = values) -> str:
+            at = columns.get(role)
+            return values[at].strip() if at is not None and at < len(values) else ""
+
+        sha256 = value("sha256").lower()
+        rows.append(
+            _Row(
+                line,
+                shown(value("path")),
+                class_label(value("label")),
+                _split(file, line, value("split")),
+                value("group") or None,
+                sha256 if re.fullmatch("[0-9a-f]{64}", sha256) else None,
+            )
+        )
+    return rows
+
+
+def _split(file: Path, line: int, text: str) -> SplitName | None:
+    split = split_name(text) if text else None
+    if text and split is None:
+        raise SourceError(
+            f"{file}, line {line}: expected the split train, validation or test, found {text!r}"
+        )
+    return split
+
+
+def _columns(file: Path, table: Table, options: SourceOptions) -> Mapping[str, int]:
+    """Return where each role's column stands."""
+    names = [name.strip() for name in table.columns]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise SourceError(
+            f"{file} has more than one column named {', '.join(map(repr, twice))}; rename them"
+        )
+    wanted = {
+        "path": options.path_column,
+        "label": options.label_column,
+        "split": options.split_column,
+        "group": options.group_column,
+        "sha256": "sha256",
+    }
+    columns = {}
+    for role, name in wanted.items():
+        at = _find(names, name)
+        named_by_user = name != getattr(DEFAULT_OPTIONS, f"{role}_column", name)
+        if at is not None:
+            columns[role] = at
+        elif role in ("path", "label") or named_by_user:
+            raise SourceError(
+                f"{file} has no column {name!r} (found: {', '.join(names) or 'none'}); "
+                f"name the right one with --{role}-column"
+            )
+    return columns
+
+
+def _find(names: Sequence[str], wanted: str) -> int | None:
+    if wanted in names:
+        return names.index(wanted)
+    folded = [name.casefold() for name in names]
+    return folded.index(wanted.casefold()) if folded.count(wanted.casefold()) == 1 else None
+
+
+# --- Reading tables ----------------------------------------------------------------------
+
+
+def read_text(file: Path) -> str:
+    """Return a text table's contents.
+
+    Raises
+    ------
+    SourceError
+        When the file cannot be read or is not UTF-8.
+    """
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{file} is not UTF-8 text; save it as CSV UTF-8") from error
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def delimiter_of(first_line: str) -> str:
+    """Return the column delimiter that the first line uses: comma, semicolon or tab."""
+    return max(",;\t", key=first_line.count)
+
+
+def parse_table(file: Path, text: str) -> Table:
+    """Return a CSV or TSV text as a table; blank lines are no rows.
+
+    Raises
+    ------
+    SourceError
+        When it is empty or not a table.
+    """
+    lines = text.splitlines(keepends=True)
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise SourceError(f"{file} is empty; expected a header and one row per photo")
+    reader = csv.reader(lines, delimiter=delimiter_of(first))
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise SourceError(f"{file}, line {reader.line_num}: {error}") from error
+    return Table(rows[0][1], rows[1:])
+
+
+def read_parquet(file: Path) -> Table:
+    """Return a Parquet file as a table of text.
+
+    Raises
+    ------
+    MissingExtra
+        When polars is not installed.
+    SourceError
+        When the file is not readable Parquet.
+    """
+    polars = require_extra("polars", "parquet")
+    try:
+        frame = polars.read_parquet(file)
+    except (OSError, ValueError, polars.exceptions.PolarsError) as error:
+        detail = (str(error) or type(error).__name__).splitlines()[0]
+        raise SourceError(f"{file} is not a readable Parquet file: {detail}") from error
+    rows = [
+        (number, ["" if cell is None or cell != cell else str(cell) for cell in row])  # noqa: PLR0124
+        for number, row in enumerate(frame.iter_rows(), start=1)
+    ]
+    return Table(frame.columns, rows)
