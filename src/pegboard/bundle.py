@@ -413,7 +413,8 @@ def rewrite_info(path: str | Path, info: BundleInfo) -> None:
         When the file is no bundle, or ``info`` does not fit its network.
     """
     bundle = read_bundle(path)
-    if info.input.shape != bundle.info.input.shape or info.classes != bundle.info.classes:
+    old = bundle.info
+    if (info.input, info.classes, info.temperature) != (old.input, old.classes, old.temperature):
         raise BundleError(f"{path}: the new description belongs to another network")
     write_bundle(path, onnx=bundle.model, info=info, reference=bundle.reference)
 
@@ -469,7 +470,7 @@ def read_bundle(path: str | Path) -> Bundle:
             _check_format(path, archive)
             _check_members(path, archive)
             members = {name: _read_member(path, archive, name) for name in _MEMBERS}
-        except _ZIP_ERRORS as error:
+        except (OSError, *_ZIP_ERRORS) as error:
             raise _damaged(path, str(error)) from error
     _check_sums(path, members)
     try:
@@ -502,12 +503,17 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _check_format(path: Path, archive: zipfile.ZipFile) -> None:
+    if min((member.header_offset for member in archive.infolist()), default=0) > 0:
+        # Of a bundle cut off near its end, the directory of reference.npz is found instead.
+        raise _damaged(path, "the archive is cut off")
     if _INFO not in archive.namelist():
         raise _not_a_bundle(path, "a zip without model.json")
     try:
         found = _parse(_read_member(path, archive, _INFO)).get("format")
-    except BundleError:
+    except DamagedBundleError:
         raise
+    except BundleError as error:
+        raise _damaged(path, f"{_INFO}: {error}") from error
     if isinstance(found, int) and found > FORMAT:
         raise BundleError(
             f"{path} has bundle format {found} and this pegboard ({__version__}) reads up to "

@@ -86,6 +86,6 @@ def require_extra(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"{module.split('.')[0]} is needed here and is not installed; "
+            f"{module.split('.', maxsplit=1)[0]} is needed here and is not installed; "
             f"install it with: pip install 'pegboard[{extra}]'"
         ) from error

@@ -80,8 +80,8 @@ class ModelRow:
     size_bytes, peak_memory_bytes
         Of the exported model's file, and of a process that uses it.
     pareto
-        Whether no other model is at least as accurate and as fast, and better in one.
-        Set by :func:`assemble`.
+        Whether it lies on the front of accuracy and latency (:func:`pareto_front`); set by
+        :func:`assemble`.
     seeds
         Every seed's figures, the first one's included.
     """
@@ -314,12 +314,13 @@ def pareto_front(rows: Sequence[ModelRow]) -> set[str]:
     """Return the names of the models on the Pareto front of test accuracy and median latency.
 
     A model is on it unless another one is at least as accurate and at least as fast, and
-    better in one of the two. Baselines and models without a measured latency are not.
+    better in one of the two. Baselines, collapsed models and models without a measured
+    latency are left aside: to be fast and useless is no merit.
     """
     points = {
         row.name: (row.test.accuracy, -_number(row.latency_ms_p50))
         for row in rows
-        if not row.baseline and _known(row.latency_ms_p50)
+        if not (row.baseline or row.collapsed) and _known(row.latency_ms_p50)
     }
     return {
         name

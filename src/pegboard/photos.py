@@ -38,7 +38,8 @@ class Entry:
     """One file, archive member or row that a source offers, before it is opened."""
 
     path: str
-    """As shown in every output: relative to the source, ``a.zip!/cls/x.jpg``, ``mnist.npz#x_train/17``."""
+    """As shown in every output: relative to the source; ``a.zip!/cls/x.jpg`` in archives,
+    ``mnist.npz#x_train/17`` for rows."""
     label: str | None
     split: SplitName | None = None
     """The split the source itself gives, if any."""

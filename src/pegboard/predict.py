@@ -80,7 +80,7 @@ class Predictor:
         reads = [(None, lambda payload=payload: payload) for payload in payloads]
         if len(reads) == 1:  # no thread to start: the quickest way for one photo
             return list(self._answer([None], [self._fit(reads[0][1])], top))
-        return list(self._stream(reads, top))
+        return list(self.predict_items(reads, top))
 
     def predict_paths(
         self, paths: Iterable[str], top: int = 3, stdin: BinaryIO | None = None
@@ -92,7 +92,7 @@ class Predictor:
         stands for one image on ``stdin``.
         """
         source = stdin if stdin is not None else sys.stdin.buffer
-        return self._stream(((path, _reader(path, source)) for path in paths), top)
+        return self.predict_items(((path, _reader(path, source)) for path in paths), top)
 
     def probabilities(self, images: Pixels) -> NDArray[np.float32]:
         """Return ``(n, classes)`` float32 for fitted ``(n, height, width, channels)`` uint8."""
@@ -106,7 +106,13 @@ class Predictor:
                 self._network = Network(model, self.info.input, classes, self._threads)
             return self._network
 
-    def _stream(self, items: Iterable[tuple[str | None, Read]], top: int) -> Iterator[Prediction]:
+    def predict_items(
+        self, items: Iterable[tuple[str | None, Read]], top: int = 3
+    ) -> Iterator[Prediction]:
+        """Answer for photos given as a name and a function that reads them, in their order.
+
+        Reading and decoding run in threads, at most two batches ahead of what was answered.
+        """
         if top < 1:
             raise PegboardError(f"--top: expected at least 1, got {top}")
         waiting: deque[tuple[list[str | None], list[Future[Pixels | str]]]] = deque()

@@ -192,7 +192,7 @@ def _write_table(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("photo", "answer", "probability", "", "also possible, or why not"):
+    for title in ("photo", "label", "probability", "decision", "also possible, or why not"):
         table.add_column(title, overflow="fold", justify="left")
     styles = {"sure": "green", "unsure": "yellow", "unknown": "magenta", None: "red"}
     for row in rows:

@@ -182,7 +182,8 @@ def _legend(leaderboard: Json, marks: Marks) -> str:
         marks.pareto: "no other model is both faster and more accurate",
         marks.collapsed: "collapsed",
     }
-    return "\n".join(f"{sign} {text}" for sign, text in meanings.items() if sign in signs)
+    lines = [f"{sign} {text}" for sign, text in meanings.items() if sign in signs]
+    return "\n".join([*lines, "[] 95 % interval; ms/photo: half of the answers come faster"])
 
 
 def _accuracy(row: Json, marks: Marks) -> str:

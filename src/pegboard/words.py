@@ -244,13 +244,16 @@ def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead]) -> lis
 
 
 def _over_seeds(rows: Iterable[Json]) -> list[str]:
-    return [
-        f"Over {len(row['seeds'])} seeds {row['name']} is right on "
-        f"{percent(row['mean']['accuracy'], row['n'])} on average, with a standard deviation of "
-        f"{_points(row['sd']['accuracy'], row['n'])}."
-        for row in rows
-        if not row["baseline"] and row["sd"] is not None
+    repeated = [row for row in rows if row["sd"] is not None and not row["baseline"]]
+    if not repeated:
+        return []
+    seeds = max(len(row["seeds"]) for row in repeated)
+    parts = [
+        f"{row['name']} {percent(row['mean']['accuracy'], row['n'])} "
+        f"({_points(row['sd']['accuracy'], row['n'])})"
+        for row in repeated
     ]
+    return [f"Over {seeds} seeds, mean accuracy and its standard deviation: {listing(parts)}."]
 
 
 def _collapsed(rows: Iterable[Json]) -> list[str]:

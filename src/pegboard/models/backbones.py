@@ -55,7 +55,7 @@ class Backbone(nn.Module):
 
         A stage is a group of blocks of one resolution in the EfficientNet family (``blocks.N``),
         a block in Xception, the convolutions between two pools in VGG16, and timm's own coarse
-        grouping elsewhere. Layers after the last block form the last group.
+        grouping elsewhere. Layers after the last block belong to the last group.
         """
         modules = dict(self.trunk.named_modules())
         return [[modules[name] for name in names] for names in _stage_names(self.trunk)]

@@ -432,7 +432,8 @@ def _hub_file(base: str, repository: str, allow_download: bool, progress: Progre
         raise _no_weights(base, "downloads are not allowed here")
     progress.message(f"downloading the weights of {base} from huggingface.co/{repository}")
     try:
-        _reach(hub.hf_hub_url(repository, HUB_FILE))
+        if not hub.constants.HF_HUB_OFFLINE:
+            _reach(hub.hf_hub_url(repository, HUB_FILE))
         return Path(hub.hf_hub_download(repository, HUB_FILE))
     except Exception as error:  # the client raises some twenty kinds, none with a common parent
         why = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,105 @@
+"""Random changes of whole batches of training photos, on the device that trains.
+
+All photos of a batch are changed in a handful of tensor operations; nothing happens per
+photo in Python. Evaluation never comes here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pegboard.recipes import Augmentation
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in perceived brightness (ITU-R BT.601)."""
+
+
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Change each photo of a batch at random.
+
+    Parameters
+    ----------
+    images
+        ``(N, C, H, W)`` float, values in [0, 1].
+    how
+        The largest changes.
+    generator
+        Source of chance, on the CPU: the same seed gives the same photos on every device.
+
+    Returns
+    -------
+    A new ``(N, C, H, W)`` tensor in [0, 1].
+    """
+    if how.moves:
+        images = _move(images, how, generator)
+    if how.light or how.contrast or how.colour:
+        images = _recolour(images, how, generator)
+    if how.erase:
+        images = _erase(images, how.erase, generator)
+    return images
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=generator) * (high - low) + low
+
+
+def _move(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    theta = _affine(len(images), how, generator).to(images.device, images.dtype)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    # Grey pictures mostly have one even background, which the border continues; the border of
+    # a photo smeared outwards would be a streak that no photo has, so photos are reflected.
+    padding = "border" if images.shape[1] == 1 else "reflection"
+    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
+
+
+def _affine(count: int, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Return ``(N, 2, 3)`` maps from output to input coordinates, which run from -1 to 1."""
+    angle = _uniform(count, -how.rotate, how.rotate, generator) * (math.pi / 180)
+    low, high = (math.log(limit) for limit in how.scale)
+    shrink = torch.exp(-_uniform(count, low, high, generator))
+    shear = _uniform(count, -how.shear, how.shear, generator)
+    side = torch.ones(count)
+    if how.mirror:
+        side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    cos, sin = torch.cos(angle) * shrink, torch.sin(angle) * shrink
+    # A shift of 1 in these coordinates is half a side.
+    across = _uniform(count, -2 * how.shift, 2 * how.shift, generator)
+    down = _uniform(count, -2 * how.shift, 2 * how.shift, generator)
+    first = torch.stack((cos * side, -sin + shear * cos, across), dim=1)
+    second = torch.stack((sin * side, cos + shear * sin, down), dim=1)
+    return torch.stack((first, second), dim=1)
+
+
+def _recolour(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    def factor(largest: float) -> Tensor:
+        drawn = 1 + _uniform(len(images), -largest, largest, generator)
+        return drawn.to(images.device, images.dtype)[:, None, None, None]
+
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - mean) * factor(how.contrast) + mean * factor(how.light)
+    if how.colour and images.shape[1] == 3:
+        weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype)
+        grey = (images * weights[:, None, None]).sum(dim=1, keepdim=True)
+        images = grey + (images - grey) * factor(how.colour)
+    return images.clamp(0, 1)
+
+
+def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    count, _, height, width = images.shape
+    area = _uniform(count, 0.02, 0.2, generator)
+    ratio = torch.exp(_uniform(count, math.log(0.4), math.log(2.5), generator))
+    chosen = torch.rand(count, generator=generator) < probability
+    tall = (torch.sqrt(area * ratio) * height)[:, None]
+    wide = (torch.sqrt(area / ratio) * width)[:, None]
+    top = (torch.rand(count, generator=generator) * height)[:, None]
+    left = (torch.rand(count, generator=generator) * width)[:, None]
+    rows, columns = torch.arange(height)[None], torch.arange(width)[None]
+    inside_rows = (rows >= top) & (rows < top + tall)
+    inside_columns = (columns >= left) & (columns < left + wide)
+    hole = inside_rows[:, :, None] & inside_columns[:, None, :] & chosen[:, None, None]
+    fill = images.mean(dim=(2, 3), keepdim=True)
+    return torch.where(hole[:, None].to(images.device), fill, images)

@@ -1,0 +1,124 @@
+"""After training: predictions, temperature, bundle.
+
+The only place that shows the test photos to a trained model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pegboard.bundle import BundleInfo
+from pegboard.calibrate import apply_temperature, fit_temperature, sure_threshold
+from pegboard.evaluate import Predictions
+from pegboard.export import make_bundle
+from pegboard.learn import Job, Task, load_trained, predict_logits
+from pegboard.progress import Progress
+from pegboard.runs import ModelFolder
+
+SURE_PRECISION = 0.95
+"""Share of right answers among the sure ones, on validation, that the threshold is set for."""
+
+PARITY_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A trained model's calibrated answers to validation and test photos."""
+
+    validation: Predictions
+    test: Predictions
+    temperature: float
+
+
+def answer(
+    job: Job, task: Task, folder: ModelFolder, *, progress: Progress | None = None
+) -> Answers:
+    """Predict validation and test photos; the temperature is fitted on validation."""
+    module = load_trained(job, len(task.classes), folder)
+
+    def logits(indices: NDArray[np.int64], title: str) -> NDArray[np.float64]:
+        pixels = task.photos.take(indices, job.spec)
+        return predict_logits(job, module, pixels, progress=progress, title=title)
+
+    name = job.name.typed
+    validation = logits(task.validation, f"{name}: validation")
+    temperature = fit_temperature(validation, task.labels[task.validation])
+    test = logits(task.test, f"{name}: test")
+    return Answers(
+        _predictions(task, task.validation, validation, temperature),
+        _predictions(task, task.test, test, temperature),
+        temperature,
+    )
+
+
+def _predictions(
+    task: Task, indices: NDArray[np.int64], logits: NDArray[np.float64], temperature: float
+) -> Predictions:
+    rows = [task.photos.rows[index] for index in indices]
+    return Predictions(
+        paths=[row.path for row in rows],
+        labels=task.labels[indices],
+        probabilities=apply_temperature(logits, temperature),
+        classes=task.classes,
+        groups=[row.group or row.path for row in rows],
+    )
+
+
+def pool(parts: Sequence[Predictions]) -> Predictions:
+    """Put the predictions of several folds together."""
+    return Predictions(
+        paths=[path for part in parts for path in part.paths],
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        classes=parts[0].classes,
+        groups=[group for part in parts for group in part.groups],
+    )
+
+
+def bundle(
+    job: Job,
+    task: Task,
+    folder: ModelFolder,
+    answers: Answers,
+    *,
+    versions: Mapping[str, str],
+) -> tuple[Path, BundleInfo]:
+    """Export the model, prove the export on the test photos, and write the bundle.
+
+    Raises
+    ------
+    BundleError
+        When the exported model does not answer like the trained one.
+    """
+    module = load_trained(job, len(task.classes), folder)
+    threshold = sure_threshold(
+        answers.validation.probabilities, answers.validation.labels, SURE_PRECISION
+    )
+    info = BundleInfo(
+        name=job.name.typed,
+        input=job.spec,
+        classes=tuple(task.classes),
+        temperature=answers.temperature,
+        thresholds={"sure": threshold, "precision": SURE_PRECISION},
+        fingerprint=task.fingerprint,
+        versions=versions,
+        weights=_origin(job),
+        recipe=job.recipe.to_json() | {"seed": job.seed},
+    )
+    batches = (
+        task.photos.take(task.test[start : start + PARITY_BATCH], job.spec)
+        for start in range(0, len(task.test), PARITY_BATCH)
+    )
+    return folder.bundle, make_bundle(folder.bundle, module, info, batches)
+
+
+def _origin(job: Job) -> dict[str, Any]:
+    if job.weights is None:
+        return {"source": "trained from random weights", "licence": "yours"}
+    return {"source": job.weights.source, "licence": job.weights.licence}

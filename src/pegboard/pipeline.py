@@ -1,0 +1,553 @@
+"""The main job: from a source to a run folder with leaderboard, report and bundles.
+
+:func:`compare` reads as the story it is: prepare the photos, train every model, open the test
+set, evaluate, bundle, report. Everything that can be refused is refused before the run
+folder is made or anything is trained.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from pegboard import __version__
+from pegboard.budget import Budget
+from pegboard.compare import compare_models
+from pegboard.errors import BudgetSpent, PegboardError, RunFolderError
+from pegboard.evaluate import (
+    Evaluation,
+    Predictions,
+    evaluate,
+    is_collapsed,
+    majority_predictions,
+    write_predictions,
+)
+from pegboard.finish import Answers, answer, bundle, pool
+from pegboard.folds import fold_numbers
+from pegboard.leaderboard import (
+    MAJORITY,
+    DatasetInfo,
+    Leaderboard,
+    ModelRow,
+    NotTrained,
+    SeedFigures,
+    assemble,
+    machine_info,
+)
+from pegboard.learn import Job, Task, Trained, train_job
+from pegboard.loader import Photos
+from pegboard.manifest import write_manifest
+from pegboard.photos import SPLITS
+from pegboard.prepare import (
+    FitChoice,
+    ModelPlan,
+    Prepared,
+    choose_fit,
+    plan_models,
+    prepare,
+    threads_of,
+)
+from pegboard.progress import Progress
+from pegboard.report import write_report
+from pegboard.runs import (
+    MARK,
+    ModelFolder,
+    RunFolder,
+    check_usable,
+    default_path,
+    read_json,
+    runs_of,
+    write_json,
+)
+from pegboard.settings import CompareSettings
+from pegboard.speed import measure
+from pegboard.train import Diverged
+
+REPORT_SECONDS = 8.0
+"""Reserved at the end of a budget for the report."""
+
+FINISH_SECONDS = 9.0
+"""Reserved per model for export, parity and timing, on top of its predictions."""
+
+SPEED_PHOTOS = 64
+
+
+@dataclass(frozen=True)
+class Round:
+    """One training of every model: a seed, or a fold. ``part`` is its subfolder, if any."""
+
+    part: str
+    task: Task
+    seed: int
+
+
+@dataclass
+class Outcome:
+    """What became of one model, over all rounds."""
+
+    plan: ModelPlan
+    trained: list[tuple[Round, Job, ModelFolder, Trained]] = field(default_factory=list)
+    answers: list[Answers] = field(default_factory=list)
+    reason: str | None = None
+
+
+class Comparison:
+    """One run of ``compare``. Use :func:`compare`."""
+
+    def __init__(
+        self,
+        settings: CompareSettings,
+        prepared: Prepared,
+        folder: RunFolder,
+        *,
+        command: str,
+        budget: Budget,
+        progress: Progress,
+    ) -> None:
+        self.settings = settings
+        self.prepared = prepared
+        self.folder = folder
+        self.budget = budget
+        self.progress = progress
+        self.threads = threads_of(settings)
+        self.photos = Photos(prepared.source, prepared.split.rows, threads=self.threads)
+        self.machine = machine_info()
+        self.record: dict[str, Any] = {
+            MARK: __version__,
+            "command": command,
+            "settings": settings.deciding(),
+            "seeds": [settings.seed + number for number in range(settings.seeds)],
+            "split_seed": settings.split_seed,
+            "folds": settings.folds,
+            "source": {"name": prepared.source.name, "location": prepared.source.location},
+            "started": _now(),
+            "status": "running",
+            "fingerprint": prepared.fingerprint,
+            "machine": self.machine.to_json(),
+            "versions": dict(self.machine.versions),
+            "warnings": list(prepared.warnings),
+            "test_opened": [],
+        }
+
+    def run(self) -> Leaderboard:
+        """Do the whole job."""
+        self._begin()
+        try:
+            with self._marked("interrupted"):
+                fit = choose_fit(
+                    self.prepared, self.settings, budget=self.budget, progress=self.progress
+                )
+                plans = plan_models(self.prepared, self.settings, fit.fit)
+                self._note_plans(fit, plans)
+                outcomes = self._train_all(plans, self._rounds())
+                leaderboard = self._open_test(outcomes)
+            self._finish(leaderboard)
+        finally:
+            self.photos.close()
+        return leaderboard
+
+    def _begin(self) -> None:
+        path = self.folder.path
+        if self.settings.overwrite and path.exists():
+            self.folder.remove_contents()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"cannot make the folder {path}: {error.strerror}") from error
+        if self.settings.resume:
+            self.record["test_opened"] = read_json(self.folder.run).get("test_opened", [])
+        write_json(self.folder.run, self.record)
+        write_manifest(self.folder.manifest, self.prepared.split.rows)
+        write_json(self.folder.intake, self._intake())
+
+    def _intake(self) -> dict[str, Any]:
+        left_out = self.prepared.split.left_out
+        used = len(self.prepared.split.rows)
+        rows = [
+            {"path": item.path, "reason": item.reason, "detail": item.detail} for item in left_out
+        ]
+        return {
+            "found": used + len(left_out),
+            "used": used,
+            "left_out": rows,
+            "warnings": list(self.prepared.warnings),
+        }
+
+    @contextmanager
+    def _marked(self, status: str) -> Iterator[None]:
+        """Write the status into run.json when the block is interrupted or fails."""
+        try:
+            yield
+        except BaseException:
+            self.record["status"] = status
+            write_json(self.folder.run, self.record)
+            raise
+
+    def _rounds(self) -> list[Round]:
+        if self.settings.folds:
+            return self._fold_rounds(self.settings.folds)
+        task = self._task(*(self.prepared.indices(split) for split in SPLITS))
+        seeds = self.record["seeds"]
+        return [Round(f"seed-{seed}" if seed != seeds[0] else "", task, seed) for seed in seeds]
+
+    def _fold_rounds(self, folds: int) -> list[Round]:
+        rows = self.prepared.split.rows
+        groups = [row.group or row.path for row in rows]
+        fold_of = fold_numbers(
+            self.prepared.labels, groups, folds=folds, seed=self.settings.split_seed
+        )
+        rounds = []
+        for fold in range(folds):
+            validation = (fold + 1) % folds
+            task = self._task(
+                np.flatnonzero((fold_of != fold) & (fold_of != validation)),
+                np.flatnonzero(fold_of == validation),
+                np.flatnonzero(fold_of == fold),
+            )
+            rounds.append(Round(f"fold-{fold + 1}" if fold else "", task, self.settings.seed))
+        return rounds
+
+    def _task(self, train: Any, validation: Any, test: Any) -> Task:
+        return Task(
+            photos=self.photos,
+            keys=[photo.pixels for photo in self.prepared.photos],
+            classes=self.prepared.classes,
+            labels=self.prepared.labels,
+            train=train,
+            validation=validation,
+            test=test,
+            fingerprint=self.prepared.fingerprint,
+        )
+
+    def _note_plans(self, fit: FitChoice, plans: Sequence[ModelPlan]) -> None:
+        self.record["fit"] = {
+            "chosen": fit.fit,
+            "reason": fit.reason,
+            "scores": dict(fit.scores) if fit.scores else None,
+        }
+        self.record["models"] = {
+            plan.name.typed: {
+                "recipe": plan.recipe.to_json(),
+                "input": plan.spec.to_json(),
+                "weights": plan.weights.to_json() if plan.weights else None,
+            }
+            for plan in plans
+        }
+        write_json(self.folder.run, self.record)
+        if fit.scores:
+            scores = ", ".join(f"{name} {score:.3f}" for name, score in fit.scores.items())
+            self.progress.message(f"fit: {fit.fit} ({fit.reason}; macro-F1 {scores})")
+
+    def _train_all(self, plans: Sequence[ModelPlan], rounds: Sequence[Round]) -> list[Outcome]:
+        outcomes = [Outcome(plan) for plan in plans]
+        self.budget.reserve = REPORT_SECONDS
+        for number, outcome in enumerate(outcomes):
+            for round_ in rounds:
+                if outcome.reason is None:
+                    self._train_one(outcome, round_)
+            if all(other.plan.spec != outcome.plan.spec for other in outcomes[number + 1 :]):
+                self.photos.forget(outcome.plan.spec)
+        return outcomes
+
+    def _train_one(self, outcome: Outcome, round_: Round) -> None:
+        plan = outcome.plan
+        job = Job(
+            plan.name,
+            plan.spec,
+            plan.recipe,
+            plan.weights,
+            round_.seed,
+            self.settings.device,
+            self.threads,
+        )
+        folder = self.folder.model(plan.name.slug)
+        folder = folder.part(round_.part) if round_.part else folder
+        # What this model itself will need after training is held back while it trains.
+        needed = FINISH_SECONDS + self._answer_seconds(job, round_.task)
+        self.budget.reserve += needed
+        try:
+            trained = train_job(
+                job, round_.task, folder, budget=self.budget, progress=self.progress
+            )
+        except BudgetSpent:
+            self.budget.reserve -= needed
+            outcome.reason = outcome.reason or self._budget_reason(outcome)
+            return
+        except Diverged as error:
+            self.budget.reserve -= needed
+            outcome.reason = str(error)
+            self.progress.message(f"{plan.name.typed}: {error}")
+            return
+        outcome.trained.append((round_, job, folder, trained))
+        self._tell_trained(plan, round_, trained)
+
+    def _budget_reason(self, outcome: Outcome) -> str | None:
+        # Further seeds that were not reached do not undo the first one; a missing fold does.
+        if outcome.trained and not self.settings.folds:
+            return None
+        return f"the budget of {self.budget.seconds:.0f} s was used up"
+
+    def _answer_seconds(self, job: Job, task: Task) -> float:
+        """Guess the time of predicting validation and test in float32."""
+        if not job.name.is_backbone:
+            return 2e-4 * (len(task.test) + len(task.validation))
+        pixels = job.spec.height * job.spec.width / (224 * 224)
+        return 0.05 * pixels * (len(task.validation) + 2 * len(task.test))
+
+    def _tell_trained(self, plan: ModelPlan, round_: Round, trained: Trained) -> None:
+        where = f" ({round_.part})" if round_.part else ""
+        epochs = f"{trained.epochs} epoch{'s' if trained.epochs != 1 else ''}"
+        self.progress.message(
+            f"{plan.name.typed}{where}: trained in {trained.seconds:.1f} s, {epochs}"
+        )
+        for note in trained.notes:
+            self.progress.message(f"{plan.name.typed}: {note}")
+
+    def _open_test(self, outcomes: Sequence[Outcome]) -> Leaderboard:
+        usable = [outcome for outcome in outcomes if outcome.trained and outcome.reason is None]
+        if not usable:
+            reasons = "; ".join(f"{o.plan.name.typed}: {o.reason}" for o in outcomes)
+            raise PegboardError(f"no model could be trained ({reasons})")
+        self.record["test_opened"].append(_now())
+        write_json(self.folder.run, self.record)
+        test: dict[str, Predictions] = {}
+        for outcome in usable:
+            self._answer(outcome)
+            test[outcome.plan.name.typed] = self._shown(outcome)[1]
+        return self._leaderboard(outcomes, usable, test)
+
+    def _answer(self, outcome: Outcome) -> None:
+        for round_, job, folder, _ in outcome.trained:
+            answers = answer(job, round_.task, folder, progress=self.progress)
+            outcome.answers.append(answers)
+            splits = {"validation": answers.validation, "test": answers.test}
+            write_predictions(folder.predictions, splits)  # type: ignore[arg-type]
+        if self.settings.folds:
+            validation, pooled = self._shown(outcome)
+            file = self.folder.model(outcome.plan.name.slug).predictions
+            write_predictions(file, {"validation": validation, "test": pooled})
+
+    def _shown(self, outcome: Outcome) -> tuple[Predictions, Predictions]:
+        """Return the validation and test predictions behind the top-level figures."""
+        if self.settings.folds:
+            return (
+                pool([answers.validation for answers in outcome.answers]),
+                pool([answers.test for answers in outcome.answers]),
+            )
+        return outcome.answers[0].validation, outcome.answers[0].test
+
+    def _leaderboard(
+        self,
+        outcomes: Sequence[Outcome],
+        usable: Sequence[Outcome],
+        test: Mapping[str, Predictions],
+    ) -> Leaderboard:
+        template = next(iter(test.values()))
+        train_labels = self.prepared.labels[self.prepared.indices("train")]
+        majority_test = majority_predictions(train_labels, template)
+        majority = evaluate(majority_test)
+        rows = [self._row(outcome, test[outcome.plan.name.typed], majority) for outcome in usable]
+        rows.append(self._majority_row(usable[0], majority, train_labels))
+        compared = compare_models({**test, MAJORITY: majority_test})
+        return assemble(
+            self._dataset(),
+            self.machine,
+            rows,
+            compared,
+            [
+                NotTrained(outcome.plan.name.typed, outcome.reason)
+                for outcome in outcomes
+                if outcome.reason is not None
+            ],
+        )
+
+    def _row(self, outcome: Outcome, test: Predictions, majority: Evaluation) -> ModelRow:
+        name = outcome.plan.name.typed
+        validation = evaluate(self._shown(outcome)[0], draws=1)
+        evaluation = evaluate(test)
+        collapsed, why = is_collapsed(evaluation, majority)
+        round_, job, folder, trained = outcome.trained[0]
+        path, info = bundle(
+            job, round_.task, folder, outcome.answers[0], versions=self.machine.versions
+        )
+        payloads = [self.photos.payload(int(i)) for i in round_.task.test[:SPEED_PHOTOS]]
+        speed = measure(path, payloads, threads=self.threads)
+        row = ModelRow(
+            name=name,
+            test=evaluation,
+            params=trained.params,
+            validation_accuracy=validation.accuracy,
+            validation_macro_f1=validation.macro_f1,
+            train_seconds=sum(entry[3].seconds for entry in outcome.trained[:1]),
+            epochs=trained.epochs,
+            latency_ms_p50=speed.latency_ms_p50,
+            latency_ms_p95=speed.latency_ms_p95,
+            images_per_second=speed.images_per_second,
+            size_bytes=path.stat().st_size,
+            peak_memory_bytes=speed.peak_memory_bytes,
+            collapsed=collapsed,
+            collapsed_reason=why,
+            seeds=self._seeds(outcome),
+        )
+        self._complete_bundle(path, info, row)
+        return row
+
+    def _complete_bundle(self, path: Any, info: Any, row: ModelRow) -> None:
+        from pegboard.bundle import rewrite_info  # noqa: PLC0415
+
+        rewrite_info(path, replace(info, figures=row.to_json()))
+
+    def _seeds(self, outcome: Outcome) -> tuple[SeedFigures, ...]:
+        if self.settings.folds:
+            return ()
+        figures = [evaluate(answers.test, draws=1) for answers in outcome.answers]
+        return tuple(
+            SeedFigures(entry[0].seed, figure.accuracy, figure.macro_f1)
+            for entry, figure in zip(outcome.trained, figures, strict=True)
+        )
+
+    def _majority_row(self, outcome: Outcome, majority: Evaluation, train_labels: Any) -> ModelRow:
+        validation = evaluate(majority_predictions(train_labels, self._shown(outcome)[0]), draws=1)
+        return ModelRow(
+            name=MAJORITY,
+            test=majority,
+            baseline=True,
+            validation_accuracy=validation.accuracy,
+            validation_macro_f1=validation.macro_f1,
+        )
+
+    def _dataset(self) -> DatasetInfo:
+        counts = {split: len(self.prepared.indices(split)) for split in SPLITS}
+        return DatasetInfo(
+            name=self.prepared.source.name,
+            classes=tuple(self.prepared.classes),
+            counts=counts,
+            left_out=len(self.prepared.split.left_out),
+            fingerprint=self.prepared.fingerprint,
+        )
+
+    def _finish(self, leaderboard: Leaderboard) -> None:
+        write_json(self.folder.leaderboard, leaderboard.to_json())
+        self.record |= {
+            "status": "finished",
+            "finished": _now(),
+            "seconds": round(self.budget.elapsed, 1),
+        }
+        write_json(self.folder.run, self.record)
+        write_report(self.folder.path)
+
+
+def compare(
+    settings: CompareSettings,
+    *,
+    command: str = "pegboard.compare(…)",
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[RunFolder, Leaderboard]:
+    """Train, evaluate and compare models on a source; write the run folder.
+
+    Returns
+    -------
+    The run folder and its leaderboard.
+
+    Raises
+    ------
+    PegboardError
+        For anything the user must change; nothing is written then, unless training had
+        begun.
+    """
+    progress = progress or Progress()
+    budget = Budget(settings.budget, clock=clock)
+    folder = run_folder(settings)
+    if folder is not None:
+        check_usable(folder, resume=settings.resume, overwrite=settings.overwrite)
+    previous = resumed_assignments(folder, settings) if folder and settings.resume else None
+    prepared = prepare(settings, previous=previous, progress=progress)
+    if folder is None:
+        folder = RunFolder(default_path(prepared.source.name, datetime.now().astimezone()))
+        check_usable(folder, resume=False, overwrite=False)
+    if settings.resume:
+        check_same_data(folder, prepared)
+    tell_intake(prepared, progress)
+    comparison = Comparison(
+        settings, prepared, folder, command=command, budget=budget, progress=progress
+    )
+    return folder, comparison.run()
+
+
+def run_folder(settings: CompareSettings) -> RunFolder | None:
+    """Return the folder asked for, or the last run of the source to resume; None for a new one.
+
+    Raises
+    ------
+    RunFolderError
+        When there is no run to resume.
+    """
+    if settings.out is not None:
+        return RunFolder(settings.out)
+    if not settings.resume:
+        return None
+    from pegboard.prepare import open_settings_source  # noqa: PLC0415
+
+    earlier = runs_of(open_settings_source(settings).location)
+    if not earlier:
+        raise RunFolderError(
+            f"--resume: no earlier run of {settings.source} lies in pegboard-runs/; "
+            "name its folder with --out"
+        )
+    return earlier[-1]
+
+
+def resumed_assignments(folder: RunFolder, settings: CompareSettings) -> Mapping[str, Any]:
+    """Return the split of the run that is resumed, after checking the settings.
+
+    Raises
+    ------
+    RunFolderError
+        When a setting that decides the result differs.
+    """
+    from pegboard.manifest import read_manifest  # noqa: PLC0415
+
+    earlier = read_json(folder.run)["settings"]
+    now = settings.deciding()
+    differing = [key for key in now if now[key] != earlier.get(key)]
+    if differing:
+        told = "; ".join(f"{key}: {earlier.get(key)!r} then, {now[key]!r} now" for key in differing)
+        raise RunFolderError(
+            f"--resume needs the settings {folder.path} was started with ({told}); "
+            "give the same ones, or start a new run"
+        )
+    return {row.sha256: row.split for row in read_manifest(folder.manifest)}
+
+
+def check_same_data(folder: RunFolder, prepared: Prepared) -> None:
+    """Refuse to resume a run on photos that have changed since."""
+    if read_json(folder.run).get("fingerprint") != prepared.fingerprint:
+        raise RunFolderError(
+            f"--resume: the photos are not the ones {folder.path} was started with; "
+            "start a new run (old photos keep their split)"
+        )
+
+
+def tell_intake(prepared: Prepared, progress: Progress) -> None:
+    """Say what was found, left out and how it was split."""
+    counts = {split: len(prepared.indices(split)) for split in SPLITS}
+    left_out = len(prepared.split.left_out)
+    used = len(prepared.split.rows)
+    progress.message(
+        f"{prepared.source.name}: {used + left_out} found, {used} used, {left_out} left out; "
+        f"{len(prepared.classes)} classes; train {counts['train']}, "
+        f"validation {counts['validation']}, test {counts['test']}"
+    )
+    for warning in prepared.warnings:
+        progress.message(f"note: {warning}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

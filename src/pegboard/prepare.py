@@ -1,0 +1,366 @@
+"""From what the user asked to photos that are split and models that can be trained.
+
+Nothing is written and nothing is trained here; whatever must be refused is refused here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pegboard.budget import Budget
+from pegboard.corrections import apply_corrections, read_corrections
+from pegboard.embed import Embedder
+from pegboard.errors import MissingExtra, ModelError, PegboardError
+from pegboard.inputs import FITS, Fit, InputSpec, fitted
+from pegboard.intake import take_in
+from pegboard.manifest import fingerprint, read_manifest
+from pegboard.metrics import confusion_matrix, macro_f1
+from pegboard.models.registry import (
+    ModelName,
+    check_architecture,
+    check_input,
+    input_spec,
+    parse_model_name,
+    parse_model_names,
+)
+from pegboard.models.weights import ResolvedWeights, parse_weights_option, resolve_weights
+from pegboard.photos import Intake, Photo, Source, SplitName
+from pegboard.progress import Progress
+from pegboard.recipes import Recipe, recipe_for
+from pegboard.runs import read_json, runs_of
+from pegboard.settings import DEFAULT_FRACTIONS, NOTEBOOK_FRACTIONS, CompareSettings
+from pegboard.sources import SourceOptions, open_source
+from pegboard.split import Split, split_photos
+
+SQUARE = 1.02
+"""Photos whose longer side is at most this many times the shorter need no fit."""
+
+FIT_TRAIN, FIT_VALIDATION = 700, 300
+"""Photos on which the fit is chosen: enough to tell fits apart that differ by some points."""
+
+
+@dataclass(frozen=True)
+class FitChoice:
+    """Which fit was chosen, and why; ``scores`` are validation macro-F1, where measured."""
+
+    fit: Fit
+    reason: str
+    scores: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model that will be trained, with everything that was decided about it."""
+
+    name: ModelName
+    spec: InputSpec
+    recipe: Recipe
+    weights: ResolvedWeights | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Photos, split and models, checked and ready.
+
+    ``photos`` stand in the order of ``split.rows``.
+    """
+
+    source: Source
+    intake: Intake
+    split: Split
+    photos: Sequence[Photo]
+    classes: Sequence[str]
+    names: Sequence[ModelName]
+    weights: Mapping[str, ResolvedWeights]
+    native: tuple[int, int, int] | None
+    warnings: Sequence[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the manifest."""
+        return fingerprint(self.split.rows)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """``(N,)`` class index of every photo."""
+        index = {name: number for number, name in enumerate(self.classes)}
+        return np.array([index[row.label] for row in self.split.rows], dtype=np.int64)
+
+    def indices(self, split: SplitName) -> NDArray[np.int64]:
+        """Return the indices of the photos of one split."""
+        return np.flatnonzero([row.split == split for row in self.split.rows])
+
+
+def threads_of(settings: CompareSettings) -> int:
+    """Return the threads to use: as asked, else every core this process may use."""
+    if settings.threads:
+        return settings.threads
+    with suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare(
+    settings: CompareSettings,
+    *,
+    previous: Mapping[str, SplitName] | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Open, check and split the photos; resolve every model and its weights.
+
+    Parameters
+    ----------
+    previous
+        Assignments to keep (sha256 → split), such as those of the run that is resumed; by
+        default those the settings name.
+
+    Raises
+    ------
+    PegboardError
+        For anything the user must change.
+    """
+    progress = progress or Progress()
+    names = parse_model_names(settings.models)
+    options = [parse_weights_option(text) for text in settings.weights]
+    source = open_settings_source(settings)
+    for name in names:
+        check_architecture(name.base)
+    intake = take_in(
+        source,
+        merge=settings.merge,
+        exclude=settings.exclude_class,
+        threads=threads_of(settings),
+        progress=progress,
+    )
+    intake = _corrected(intake, settings)
+    if previous is None:
+        previous = previous_assignments(settings, source)
+    split = split_photos(
+        intake,
+        fractions=fractions_of(settings, names),
+        seed=settings.split_seed,
+        previous=previous,
+        allow_leaks=settings.allow_leaks,
+    )
+    by_path = {photo.path: photo for photo in intake.photos}
+    photos = [by_path[row.path] for row in split.rows]
+    native = native_shape(photos)
+    for name in names:
+        check_input(name, input_spec(name, native_shape=native, image_size=settings.image_size))
+    weights = resolve_weights(names, options, allow_download=True)
+    return Prepared(
+        source=source,
+        intake=intake,
+        split=split,
+        photos=photos,
+        classes=sorted({row.label for row in split.rows}),
+        names=names,
+        weights=weights,
+        native=native,
+        warnings=[*intake.warnings, *split.warnings],
+    )
+
+
+def open_settings_source(settings: CompareSettings) -> Source:
+    """Open the source the settings name."""
+    options = SourceOptions(
+        path_column=settings.path_column,
+        label_column=settings.label_column,
+        split_column=settings.split_column,
+        group_column=settings.group_column,
+    )
+    return open_source(settings.source, options)
+
+
+def _corrected(intake: Intake, settings: CompareSettings) -> Intake:
+    if settings.corrections is None:
+        return intake
+    return apply_corrections(intake, read_corrections(settings.corrections))
+
+
+def fractions_of(
+    settings: CompareSettings, names: Sequence[ModelName]
+) -> tuple[float, float, float]:
+    """Return the split's fractions: as asked, else the recipe's."""
+    if settings.fractions:
+        return settings.fractions
+    if settings.recipe == "notebook":
+        return NOTEBOOK_FRACTIONS
+    return DEFAULT_FRACTIONS
+
+
+def previous_assignments(
+    settings: CompareSettings, source: Source
+) -> Mapping[str, SplitName] | None:
+    """Return the assignments to keep: of the manifest named, else of the last like run."""
+    if settings.previous == "none":
+        return None
+    if settings.previous is not None:
+        return _assignments(Path(settings.previous))
+    for run in reversed(runs_of(source.location)):
+        with suppress(PegboardError):
+            earlier = read_json(run.run)["settings"]
+            if _same_split(earlier, settings):
+                return _assignments(run.manifest)
+    return None
+
+
+def _same_split(earlier: Mapping[str, object], settings: CompareSettings) -> bool:
+    now = settings.deciding()
+    keys = ("split_seed", "fractions", "folds", "group_column", "split_column", "recipe")
+    return all(earlier.get(key) == now[key] for key in keys)
+
+
+def _assignments(manifest: Path) -> Mapping[str, SplitName]:
+    return {row.sha256: row.split for row in read_manifest(manifest)}
+
+
+def native_shape(photos: Sequence[Photo]) -> tuple[int, int, int] | None:
+    """Return ``(height, width, channels)`` where all photos share it, else None.
+
+    Photos of one size of which some are grey and some in colour count as colour.
+    """
+    sizes = {(photo.height, photo.width) for photo in photos}
+    if len(sizes) != 1:
+        return None
+    height, width = sizes.pop()
+    return height, width, max(photo.channels for photo in photos)
+
+
+def plan_models(prepared: Prepared, settings: CompareSettings, fit: Fit) -> list[ModelPlan]:
+    """Decide input and recipe of every model."""
+    training = len(prepared.indices("train"))
+    plans = []
+    for name in prepared.names:
+        weights = prepared.weights.get(name.base)
+        spec = input_spec(
+            name,
+            native_shape=prepared.native,
+            image_size=settings.image_size,
+            recipe=settings.recipe,
+            mean=weights.mean if weights else None,
+            std=weights.std if weights else None,
+        ).with_fit(fit)
+        recipe = recipe_for(
+            name,
+            spec,
+            classes=prepared.classes,
+            training_photos=training,
+            recipe=settings.recipe,
+        )
+        plans.append(ModelPlan(name, spec, _overridden(recipe, settings), weights))
+    return plans
+
+
+def _overridden(recipe: Recipe, settings: CompareSettings) -> Recipe:
+    """Put the user's own figures in place of the recipe's.
+
+    Several phases keep their proportions: the epochs are given to the last one, and the
+    learning rate to all.
+    """
+    phases = list(recipe.phases)
+    if settings.epochs is not None and recipe.method != "logistic":
+        phases = [replace(phases[-1], epochs=settings.epochs)] if len(phases) == 1 else [
+            replace(phase, epochs=min(phase.epochs, settings.epochs)) for phase in phases
+        ]  # fmt: skip
+    if settings.learning_rate is not None:
+        phases = [replace(phase, learning_rate=settings.learning_rate) for phase in phases]
+    return replace(
+        recipe, phases=tuple(phases), batch_size=settings.batch_size or recipe.batch_size
+    )
+
+
+def choose_fit(
+    prepared: Prepared,
+    settings: CompareSettings,
+    *,
+    budget: Budget | None = None,
+    progress: Progress | None = None,
+) -> FitChoice:
+    """Choose how photos are brought to the models' shape, on validation, unless told.
+
+    Each fit is judged by logistic regression on EfficientNet-Lite0 features of some training
+    photos, scored on some validation photos: a minute's stand-in for training every model
+    three times.
+    """
+    if settings.fit != "auto":
+        return FitChoice(settings.fit, "as asked")
+    if settings.recipe == "notebook":
+        return FitChoice("squash", "the notebooks stretch photos to a square")
+    if _squareness(prepared.photos) <= SQUARE:
+        return FitChoice("letterbox", "all photos are square already, so every fit is the same")
+    try:
+        weights = resolve_weights([parse_model_name("probe")], [], allow_download=False)
+    except (MissingExtra, ModelError):
+        return FitChoice("letterbox", "not measured: the backbone to measure with is not there")
+    scores = _fit_scores(
+        prepared, next(iter(weights.values())), settings, budget or Budget(), progress or Progress()
+    )
+    best = max(scores, key=lambda fit: scores[fit])
+    return FitChoice(best, "the best on validation photos", scores)
+
+
+def _squareness(photos: Sequence[Photo]) -> float:
+    return max(max(photo.height, photo.width) / min(photo.height, photo.width) for photo in photos)
+
+
+def _fit_scores(
+    prepared: Prepared,
+    weights: ResolvedWeights,
+    settings: CompareSettings,
+    budget: Budget,
+    progress: Progress,
+) -> dict[Fit, float]:
+    chance = np.random.default_rng(settings.split_seed)
+    train = chance.permutation(prepared.indices("train"))[:FIT_TRAIN]
+    validation = chance.permutation(prepared.indices("validation"))[:FIT_VALIDATION]
+    name = parse_model_name("probe")
+    scores: dict[Fit, float] = {}
+    # Letterbox first: it loses nothing of the photo, so it wins ties.
+    for fit in sorted(FITS, key=lambda fit: fit != "letterbox"):
+        spec = input_spec(name).with_fit(fit)
+        embedder = Embedder(name.base, weights, spec, threads=threads_of(settings))
+        features = embedder.features(
+            _items(prepared, np.concatenate((train, validation)), spec),
+            budget=budget,
+            progress=progress,
+        )
+        scores[fit] = _probe_score(
+            features[: len(train)], prepared.labels[train],
+            features[len(train) :], prepared.labels[validation],
+            len(prepared.classes),
+        )  # fmt: skip
+    return scores
+
+
+def _items(
+    prepared: Prepared, indices: NDArray[np.int64], spec: InputSpec
+) -> list[tuple[str, Callable[[], NDArray[np.uint8]]]]:
+    def reader(path: str) -> Callable[[], NDArray[np.uint8]]:
+        return lambda: fitted(prepared.source.read(path), spec)
+
+    photos = [prepared.photos[index] for index in indices]
+    return [(photo.pixels, reader(photo.path)) for photo in photos]
+
+
+def _probe_score(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.float32],
+    truths: NDArray[np.int64],
+    classes: int,
+) -> float:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+    predicted = probe.fit(features, labels).predict(held_out)
+    return macro_f1(confusion_matrix(truths, predicted, classes))

@@ -1,0 +1,279 @@
+"""How each family of models is trained: every number of a recipe in one place.
+
+``default`` recipes were chosen by measuring on validation (docs/models.md says how);
+``notebook`` recipes repeat the two reference notebooks, mistakes included, so that their
+figures can be reproduced next to ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from pegboard.inputs import InputSpec
+from pegboard.models.registry import ModelName
+
+RecipeName = Literal["default", "notebook"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training photo, each drawn anew for every photo and epoch.
+
+    Attributes
+    ----------
+    shift
+        Largest shift, as a fraction of the side.
+    rotate
+        Largest rotation in degrees.
+    shear
+        Largest shear as a tangent (Keras' ``shear_range`` in degrees is nearly none: its
+        0.2 is 0.2 degrees, tangent 0.0035).
+    scale
+        Range of the magnification: 1.25 shows 1/1.25 of each side.
+    mirror
+        Whether left and right are swapped in half of the photos.
+    light, contrast, colour
+        Largest relative change of brightness, contrast and saturation.
+    erase
+        Probability that one random rectangle is painted over (Zhong et al. 2020,
+        arXiv:1708.04896).
+    """
+
+    shift: float = 0.0
+    rotate: float = 0.0
+    shear: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    mirror: bool = False
+    light: float = 0.0
+    contrast: float = 0.0
+    colour: float = 0.0
+    erase: float = 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether the geometry changes at all."""
+        return bool(
+            self.shift or self.rotate or self.shear or self.mirror or self.scale != (1.0, 1.0)
+        )
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with fixed settings.
+
+    Attributes
+    ----------
+    trains
+        ``all`` weights, the ``head`` only, or all but the early stages (``late``).
+    epochs, patience
+        At most ``epochs``; stop when the watched figure has not improved for ``patience``
+        epochs (None: never stop early).
+    watch
+        The validation figure that early stopping looks at.
+    learning_rate
+        Peak rate (one-cycle) or constant rate; of the head. The backbone's is
+        ``backbone_rate`` times that.
+    schedule
+        ``one-cycle``: linear warm-up over the first tenth, then a cosine to zero (Smith and
+        Topin 2018, arXiv:1708.07120, without the momentum cycle); ``constant``.
+    """
+
+    trains: Literal["all", "head", "late"] = "all"
+    epochs: int = 10
+    patience: int | None = None
+    watch: Literal["macro_f1", "loss"] = "macro_f1"
+    learning_rate: float = 1e-3
+    backbone_rate: float = 1.0
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how one model is trained.
+
+    Attributes
+    ----------
+    method
+        ``gradient``: by batches over photos; ``features``: a head by batches over features
+        computed once; ``logistic``: scikit-learn's logistic regression on those features.
+    warm_head
+        Start the head from the logistic regression on the backbone's features, so that
+        fine-tuning does not first destroy what the backbone knows.
+    keep
+        Weights of the ``best`` epoch on validation, or of the ``last``.
+    class_weights
+        Weight the loss by inverse class frequency (tempered; see ``split.class_weights``).
+    low_precision
+        Allow bf16 or fp16 autocast where the machine is faster with it.
+    """
+
+    name: RecipeName
+    method: Literal["gradient", "features", "logistic"]
+    phases: tuple[Phase, ...]
+    batch_size: int = 64
+    augmentation: Augmentation = Augmentation()
+    label_smoothing: float = 0.0
+    keep: Literal["best", "last"] = "best"
+    class_weights: bool = True
+    warm_head: bool = False
+    low_precision: bool = True
+
+    @property
+    def epochs(self) -> int:
+        """At most this many epochs, all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+DIGIT_SHIFT = Augmentation(shift=2 / 28)
+"""Two pixels of 28: what MNIST's own centring leaves undecided. Never mirrored."""
+
+PHOTO_LIGHT = Augmentation(
+    shift=0.1, rotate=15, scale=(0.9, 1.4), mirror=True, light=0.2, contrast=0.2, colour=0.2
+)
+
+_DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
+_CONV = Phase(epochs=8, learning_rate=2e-3, weight_decay=1e-4)
+
+_DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
+    # phases, batch size, whether augmented
+    "lm": (replace(_DENSE, epochs=12), 128, False),
+    "nn": (_DENSE, 128, True),
+    "dnn": (_DENSE, 128, True),
+    "dnnd": (_DENSE, 128, True),
+    "cnn": (_CONV, 128, True),
+    "dcnn": (_CONV, 128, True),
+    "fastcnn": (Phase(epochs=8, learning_rate=8e-3, weight_decay=1e-3), 256, True),
+    "cnn4": (Phase(epochs=40, patience=12, learning_rate=1e-3, weight_decay=1e-3), 64, True),
+}
+
+SMALL_SET = 6000
+"""Training photos below which the nets see each photo more often, so that they converge."""
+
+
+def recipe_for(
+    name: ModelName,
+    spec: InputSpec,
+    *,
+    classes: Sequence[str],
+    training_photos: int,
+    recipe: RecipeName = "default",
+) -> Recipe:
+    """Return the recipe of a model for this data."""
+    if recipe == "notebook":
+        return _notebook(name)
+    if name.mode == "probe":
+        return Recipe("default", "logistic", (Phase(epochs=1),))
+    if name.mode == "frozen":
+        phase = Phase(trains="head", epochs=40, patience=8, learning_rate=2e-3, weight_decay=1e-3)
+        return Recipe("default", "features", (phase,), batch_size=64, label_smoothing=0.05)
+    if name.mode == "net":
+        return _default_net(name, spec, classes, training_photos)
+    return _default_backbone(name, classes)
+
+
+def may_mirror(classes: Sequence[str], spec: InputSpec) -> bool:
+    """Whether a photo and its mirror image show the same class.
+
+    Not for characters (single-letter or single-digit class names), for classes that name a
+    side, nor for small grey pictures, which mostly are characters.
+    """
+    sided = any(word in name.lower().split() for name in classes for word in ("left", "right"))
+    characters = all(len(name) == 1 for name in classes)
+    small_grey = spec.channels == 1 and max(spec.height, spec.width) <= 64
+    return not (sided or characters or small_grey)
+
+
+def _augmentation(classes: Sequence[str], spec: InputSpec) -> Augmentation:
+    if may_mirror(classes, spec):
+        return PHOTO_LIGHT
+    if max(spec.height, spec.width) <= 64:
+        return replace(DIGIT_SHIFT, shift=2 / 28)
+    return replace(PHOTO_LIGHT, mirror=False)
+
+
+def _default_net(
+    name: ModelName, spec: InputSpec, classes: Sequence[str], training_photos: int
+) -> Recipe:
+    phase, batch_size, augmented = _DEFAULT_NETS[name.base]
+    if training_photos < SMALL_SET and name.base != "cnn4":
+        phase = replace(phase, epochs=phase.epochs * 3, patience=None)
+        batch_size = min(batch_size, 32)
+    return Recipe(
+        "default",
+        "gradient",
+        (phase,),
+        batch_size=batch_size,
+        augmentation=_augmentation(classes, spec) if augmented else Augmentation(),
+        label_smoothing=0.05 if name.base in ("fastcnn", "cnn4") else 0.0,
+        low_precision=name.base not in ("lm", "nn", "dnn", "dnnd"),
+    )
+
+
+def _default_backbone(name: ModelName, classes: Sequence[str]) -> Recipe:
+    augmentation = replace(PHOTO_LIGHT, mirror=True)
+    if name.mode == "scratch":
+        phase = Phase(epochs=60, patience=15, learning_rate=2e-3, weight_decay=2e-2)
+        return Recipe(
+            "default", "gradient", (phase,), augmentation=augmentation, label_smoothing=0.1
+        )
+    phase = Phase(
+        trains="late", epochs=8, patience=3, learning_rate=1e-3, backbone_rate=0.5,
+        weight_decay=2e-2,
+    )  # fmt: skip
+    return Recipe(
+        "default",
+        "gradient",
+        (phase,),
+        augmentation=augmentation,
+        label_smoothing=0.1,
+        warm_head=True,
+    )
+
+
+_NOTEBOOK_TOOLS = Augmentation(
+    shift=0.2, rotate=30, shear=0.2 * 3.14159 / 180, scale=(1 / 1.2, 1 / 0.8), mirror=True
+)
+_NOTEBOOK_FROZEN = {"mobilenetv2": (5e-4, 100), "xception": (1e-3, 30), "vgg16": (1e-3, 30)}
+_NOTEBOOK_TUNED = {
+    # learning rate, epochs, patience; MobileNetV2's rate is the one that collapsed there
+    "mobilenetv2": (1e-3, 20, 2),
+    "xception": (1e-5, 20, 2),
+    "vgg16": (1e-5, 100, 5),
+}
+
+
+def _notebook(name: ModelName) -> Recipe:
+    common = Phase(
+        watch="loss", schedule="constant", optimizer="adam", learning_rate=1e-3, epochs=20
+    )
+    as_written = Recipe(
+        "notebook",
+        "gradient",
+        (common,),
+        batch_size=32,
+        keep="last",
+        class_weights=False,
+        low_precision=False,
+    )
+    if name.mode == "probe":
+        return replace(as_written, method="logistic", phases=(Phase(epochs=1),))
+    if name.mode == "net" and name.base != "cnn4":
+        return as_written
+    tools = replace(as_written, augmentation=_NOTEBOOK_TOOLS)
+    if name.mode in ("net", "scratch"):
+        return replace(tools, phases=(replace(common, epochs=200, patience=10),))
+    rate, epochs = _NOTEBOOK_FROZEN.get(name.base, (1e-3, 30))
+    frozen = replace(common, trains="head", epochs=epochs, patience=5, learning_rate=rate)
+    if name.mode == "frozen":
+        return replace(tools, phases=(frozen,))
+    rate, epochs, patience = _NOTEBOOK_TUNED.get(name.base, (1e-5, 20, 2))
+    tuned = replace(common, epochs=epochs, patience=patience, learning_rate=rate)
+    return replace(tools, phases=(frozen, tuned))

@@ -1,0 +1,85 @@
+"""From a run folder to ``report.html`` and ``plots/``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pegboard.errors import require_extra
+from pegboard.files import write_bytes_atomically, write_text_atomically
+from pegboard.report.context import Chart, ReportContext
+from pegboard.runs import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LARGEST_SVG = 400_000
+"""Characters of a figure placed on the page as SVG; a larger one is placed as PNG."""
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write ``report.html`` and ``plots/`` of a run, from the files of the run alone.
+
+    The page holds everything it shows, so it opens without a network, and equal files give
+    an equal page.
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    RunFolderError
+        When the folder is not a finished run, or a file in it is damaged.
+    MissingExtra
+        When matplotlib is not installed.
+    """
+    require_extra("matplotlib", "report")
+    from pegboard.report.gather import Run, build_context  # noqa: PLC0415
+
+    folder = RunFolder(run_folder)
+    run = Run.read(folder)
+    folder.plots.mkdir(exist_ok=True)
+    context = build_context(run, PlotShelf(folder.plots))
+    write_text_atomically(folder.report, render(context))
+    return folder.report
+
+
+class PlotShelf:
+    """Keeps every figure as PNG and SVG in a folder, and makes it fit for the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, name: str, figure: Figure, *, caption: str, alt: str) -> Chart:
+        """Save the figure as ``name.png`` and ``name.svg`` and return it for the page."""
+        from pegboard.report.charts import embeddable, embeddable_png, to_png, to_svg  # noqa: PLC0415
+
+        svg, png = to_svg(figure), to_png(figure)
+        write_text_atomically(self._folder / f"{name}.svg", svg)
+        write_bytes_atomically(self._folder / f"{name}.png", png)
+        picture = (
+            embeddable(svg, name=name, alt=alt)
+            if len(svg) <= LARGEST_SVG
+            else embeddable_png(png, alt=alt)
+        )
+        return Chart(picture, caption, f"{self._folder.name}/{name}.png")
+
+
+def render(context: ReportContext) -> str:
+    """Return the page. Every text is escaped, whatever a file or a class is called."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("pegboard.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    # The fields and not the object: a template can name nothing that is not documented.
+    page = template.render({field.name: getattr(context, field.name) for field in fields(context)})
+    # A file's name need not be Unicode, but a page must.
+    return page.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,250 @@
+"""What is said of one model: curves, confusion matrix, classes, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pegboard.errors import RunFolderError
+from pegboard.evaluate import Predictions, read_predictions
+from pegboard.manifest import read_manifest
+from pegboard.metrics import ECE_BINS, IntArray, confusion_matrix
+from pegboard.report import charts
+from pegboard.report.board import anchor_of, over_seeds
+from pegboard.report.context import (
+    Cell,
+    Chart,
+    ClassRow,
+    ConfusionEntry,
+    ConfusionRow,
+    ModelSection,
+)
+from pegboard.report.numbers import (
+    MISSING,
+    bytes_of,
+    percentage,
+    plain,
+    share,
+    three_digits,
+    time_of,
+    whole_percent,
+)
+from pegboard.report.run import Json, Run, Shelf, slug_of
+from pegboard.runs import ModelFolder, read_history, read_json
+
+MOST_CELLS_CLASSES = 30
+"""With more classes, the confusion matrix is a picture and a list, not a table of cells."""
+
+MOST_NAMED_CONFUSIONS = 30
+
+SHADES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
+"""A cell's shade is 1 and one more for each of these that its share of the row reaches."""
+
+
+def model_sections(run: Run, n: int, shelf: Shelf) -> tuple[ModelSection, ...]:
+    """Return a section for every model whose predictions lie in the run folder.
+
+    Raises
+    ------
+    RunFolderError
+        When a file of a model is damaged.
+    """
+    groups = {row.path: row.group for row in read_manifest(run.folder.manifest)}
+    return tuple(
+        _section(run, model, groups, n, shelf) for model in run.models if anchor_of(run, model)
+    )
+
+
+def _section(
+    run: Run, model: Json, groups: Mapping[str, str], n: int, shelf: Shelf
+) -> ModelSection:
+    name, files = model["name"], run.model_folder(model["name"])
+    predictions = read_predictions(files.predictions, groups).get("test")
+    if predictions is None:
+        raise RunFolderError(f"{files.predictions} holds no test photo; train {name} again")
+    classes = predictions.classes
+    matrix = confusion_matrix(predictions.labels, predictions.predicted, len(classes))
+    training = read_json(files.training) if files.training.exists() else {}
+    return ModelSection(
+        name=name,
+        anchor=anchor_of(run, model),
+        best=name == run.best,
+        collapsed_reason=(not model.get("baseline") and model.get("collapsed_reason")) or "",
+        facts=_facts(model, n),
+        notes=tuple(training.get("notes", ())),
+        curves=_curves(name, files, training.get("best_epoch"), shelf),
+        confusion=_confusion_rows(matrix, classes),
+        confusion_chart=_confusion_chart(name, matrix, classes, shelf),
+        confusions=_confusions(matrix, classes),
+        classes=_class_rows(model["per_class"], matrix, classes),
+        reliability=_reliability(model, predictions, shelf),
+    )
+
+
+def _facts(model: Json, n: int) -> tuple[tuple[str, str], ...]:
+    accuracy = percentage(model.get("accuracy"), n, model.get("accuracy_ci"))
+    macro_f1 = share(model.get("macro_f1"), n, model.get("macro_f1_ci"))
+    facts = [
+        ("Accuracy", f"{accuracy.shown} ({accuracy.interval})"),
+        ("Macro-F1", f"{macro_f1.shown} ({macro_f1.interval})"),
+        *(
+            (title, share(model.get(key), n).shown)
+            for title, key in (
+                ("Macro precision", "macro_precision"),
+                ("Macro recall", "macro_recall"),
+                ("Weighted precision", "weighted_precision"),
+                ("Weighted recall", "weighted_recall"),
+                ("Weighted F1", "weighted_f1"),
+                ("Validation accuracy", "validation_accuracy"),
+                ("Validation macro-F1", "validation_macro_f1"),
+            )
+        ),
+        ("Log loss", plain(model.get("loss"), "{:.3f}").shown),
+        ("Parameters", plain(model.get("params"), "{:,.0f}").shown),
+        ("Training time", time_of(model.get("train_seconds")).shown),
+        ("Epochs", plain(model.get("epochs"), "{:,.0f}").shown),
+        ("One photo, median", three_digits(model.get("latency_ms_p50"), " ms").shown),
+        ("One photo, 95th percentile", three_digits(model.get("latency_ms_p95"), " ms").shown),
+        ("Photos a second, 32 at once", plain(model.get("images_per_second"), "{:,.0f}").shown),
+        ("Size of the exported model", bytes_of(model.get("size_bytes")).shown),
+        ("Most memory used", bytes_of(model.get("peak_memory_bytes")).shown),
+        ("Over several seeds", over_seeds(model)),
+    ]
+    return tuple((title, value) for title, value in facts if value != MISSING)
+
+
+def _curves(name: str, files: ModelFolder, best_epoch: int | None, shelf: Shelf) -> Chart | None:
+    history = _history(files, best_epoch)
+    if history is None:
+        return None
+    last = {key: history.column(key)[-1] for key in ("val_loss", "val_accuracy", "val_macro_f1")}
+    marked = "" if history.best_epoch is None else " The dotted line marks the best epoch."
+    return shelf.put(
+        f"{files.slug}-learning-curves",
+        charts.learning_curves(history),
+        caption="Training photos (dashed) and validation photos (solid) after each epoch." + marked,
+        alt=f"Learning curves of {name} over {len(history.epochs)} epochs; at the end, validation "
+        f"loss {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.3f}, "
+        f"macro-F1 {last['val_macro_f1']:.3f}"
+        + (f"; best epoch {history.best_epoch}" if history.best_epoch is not None else ""),
+    )
+
+
+def _history(files: ModelFolder, best_epoch: int | None) -> charts.History | None:
+    """Return the history; None for a model that has no epochs."""
+    rows = read_history(files.history) if files.history.exists() else []
+    if not rows:
+        return None
+    epochs = np.array([int(row["epoch"]) for row in rows])
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0] if key != "epoch"}
+    return charts.History(epochs, columns, best_epoch or None)
+
+
+def _confusion_rows(matrix: IntArray, classes: Sequence[str]) -> tuple[ConfusionRow, ...]:
+    if len(classes) > MOST_CELLS_CLASSES:
+        return ()
+    return tuple(
+        ConfusionRow(
+            label=label,
+            support=int(matrix[row].sum()),
+            cells=tuple(_cell(matrix, row, column, classes) for column in range(len(classes))),
+        )
+        for row, label in enumerate(classes)
+    )
+
+
+def _cell(matrix: IntArray, row: int, column: int, classes: Sequence[str]) -> Cell:
+    count = int(matrix[row, column])
+    if count == 0:
+        return Cell("", "", "zero", "")
+    share = count / int(matrix[row].sum())
+    step = 1 + sum(share >= least for least in SHADES)
+    kind = "hit" if row == column else "miss"
+    done = "recognised as" if row == column else "taken for"
+    return Cell(
+        count=f"{count:,}",
+        percent=whole_percent(share),
+        css=f"{kind} shade-{step}",
+        words=f"{count} of {classes[row]} {done} {classes[column]} ({whole_percent(share)})",
+    )
+
+
+def _confusion_chart(name: str, matrix: IntArray, classes: Sequence[str], shelf: Shelf) -> Chart:
+    mistakes = int(matrix.sum() - np.trace(matrix))
+    return shelf.put(
+        f"{slug_of(name)}-confusion",
+        charts.confusion(matrix, classes),
+        caption="Rows are the true classes, columns the answers; the diagonal is right.",
+        alt=f"Confusion matrix of {name}: {mistakes} of {int(matrix.sum())} photos on the wrong "
+        "class; the list beside it names the most frequent mistakes",
+    )
+
+
+def _confusions(matrix: IntArray, classes: Sequence[str]) -> tuple[ConfusionEntry, ...]:
+    mistakes = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_NAMED_CONFUSIONS]
+    cells = [divmod(int(cell), len(classes)) for cell in order]
+    return tuple(
+        ConfusionEntry(
+            classes[true],
+            classes[predicted],
+            int(mistakes[true, predicted]),
+            whole_percent(mistakes[true, predicted] / matrix[true].sum()),
+        )
+        for true, predicted in cells
+        if mistakes[true, predicted] > 0
+    )
+
+
+def _class_rows(
+    per_class: Sequence[Json], matrix: IntArray, classes: Sequence[str]
+) -> tuple[ClassRow, ...]:
+    mistaken = _most_mistaken(matrix, classes)
+    return tuple(
+        ClassRow(
+            label=row["label"],
+            support=row["support"],
+            precision=share(row["precision"], 0),
+            recall=share(row["recall"], 0),
+            f1=share(row["f1"], 0),
+            mistaken_for=mistaken.get(row["label"], ""),
+        )
+        for row in per_class
+    )
+
+
+def _most_mistaken(matrix: IntArray, classes: Sequence[str]) -> dict[str, str]:
+    mistakes = matrix - np.diag(np.diag(matrix))
+    return {
+        label: f"{classes[int(row.argmax())]} ({int(row.max())})"
+        for label, row in zip(classes, mistakes, strict=True)
+        if row.max() > 0
+    }
+
+
+def _reliability(model: Json, predictions: Predictions, shelf: Shelf) -> Chart:
+    name, ece = model["name"], share(model.get("ece"), 0).shown
+    bins = reliability_bins(predictions)
+    return shelf.put(
+        f"{slug_of(name)}-reliability",
+        charts.reliability(bins),
+        caption="Of the photos answered with some probability, how many are right? On the dashed "
+        f"line the two agree. Expected calibration error: {ece}.",
+        alt=f"Reliability diagram of {name}; expected calibration error {ece}",
+    )
+
+
+def reliability_bins(predictions: Predictions, bins: int = ECE_BINS) -> charts.ReliabilityBins:
+    """Sort predictions by confidence into the bins of the expected calibration error."""
+    confidence = predictions.probabilities.max(axis=1)
+    edges = np.linspace(0, 1, bins + 1)
+    number = np.clip(np.searchsorted(edges, confidence, side="left"), 1, bins) - 1
+    counts = np.bincount(number, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return charts.ReliabilityBins(
+            edges=edges,
+            counts=counts,
+            confidence=np.bincount(number, weights=confidence, minlength=bins) / counts,
+            accuracy=np.bincount(number, weights=predictions.right, minlength=bins) / counts,
+        )

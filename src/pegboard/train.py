@@ -1,0 +1,458 @@
+"""Fit one model: phases of epochs of batches, as a story of small steps.
+
+``fit → _run_phase → _run_epoch → _train_step``; training and validation figures are data
+(:class:`EpochRecord`), and printing, plotting, stopping and resuming only read them (idea:
+skorch's ``History``). Every epoch draws its chance from (seed, phase, epoch) alone, so a
+resumed training equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pegboard.augment import augment
+from pegboard.budget import Budget
+from pegboard.errors import PegboardError
+from pegboard.inputs import InputSpec
+from pegboard.metrics import accuracy, confusion_matrix, macro_f1
+from pegboard.progress import Progress, Step
+from pegboard.recipes import Augmentation, Phase, Recipe
+
+EVALUATION_BATCH = 128
+_HUGE_LOSS = 1e4
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """Figures of one epoch; a row of ``history.csv``.
+
+    Training figures are running means over the epoch's batches, as seen by the model in
+    training mode (augmented photos, dropout on); validation figures are of the whole
+    validation split after the epoch.
+    """
+
+    epoch: int
+    seconds: float
+    loss: float
+    accuracy: float
+    macro_f1: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_f1: float
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Examples of one model: photos or features, their labels and who is in which split.
+
+    Attributes
+    ----------
+    inputs
+        ``(N, H, W, C)`` uint8 photos or ``(N, D)`` float32 features.
+    labels
+        ``(N,)`` int64 class indices.
+    train, validation
+        Indices into both.
+    classes
+        Number of classes.
+    """
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    classes: int
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands; what a checkpoint holds."""
+
+    phase: int = 0
+    phase_epoch: int = 0
+    waited: int = 0
+    best_epoch: int = 0
+    best_watched: float = -math.inf
+    history: list[EpochRecord] = field(default_factory=list)
+    best_weights: dict[str, Tensor] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the weights as plain JSON values."""
+        kept = {key: value for key, value in vars(self).items() if key != "best_weights"}
+        return kept | {"history": [asdict(record) for record in self.history]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainingState:
+        """Rebuild from :meth:`to_json`."""
+        return cls(**(data | {"history": [EpochRecord(**row) for row in data["history"]]}))
+
+
+class Checkpoint(Protocol):
+    """Keeps a training on disk between epochs. Implemented in ``pegboard.checkpoint``."""
+
+    def save(self, state: TrainingState, module: nn.Module, optimizer: Any) -> None:
+        """Keep the state after an epoch."""
+        ...
+
+    def load(self, module: nn.Module) -> tuple[TrainingState, dict[str, Any]] | None:
+        """Restore weights into the module; return state and optimizer state, or None."""
+        ...
+
+
+class Diverged(PegboardError):
+    """The loss stopped being a number before a first epoch was finished."""
+
+
+Prepare = Callable[[Tensor, bool, torch.Generator], Tensor]
+
+
+def low_precision_dtype(device: torch.device) -> torch.dtype | None:
+    """Return the faster dtype for convolutions on this machine, or None for float32.
+
+    bfloat16 on CPUs with AVX-512 BF16 or AMX and on newer GPUs, float16 on older GPUs.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu":
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        return torch.bfloat16 if supported() else None
+    return None
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device of ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    PegboardError
+        When the named device is not there.
+    """
+    found = {"cpu": True, "cuda": torch.cuda.is_available(),
+             "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if found[kind]))
+    if not found.get(name, False):
+        usable = ", ".join(kind for kind, there in found.items() if there)
+        raise PegboardError(
+            f"--device {name} was asked for, and this machine has: {usable}; choose one of them"
+        )
+    return torch.device(name)
+
+
+def normaliser(spec: InputSpec, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return the function that maps [0, 1] pixels ``(N, C, H, W)`` to the network's scale."""
+    mean = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1)
+    std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
+    return lambda pixels: (pixels - mean) / std
+
+
+def photo_preparation(spec: InputSpec, how: Augmentation, device: torch.device) -> Prepare:
+    """Return the step from a uint8 ``(N, H, W, C)`` batch to what the network takes."""
+    normalise = normaliser(spec, device)
+
+    def prepare(batch: Tensor, training: bool, generator: torch.Generator) -> Tensor:
+        pixels = batch.to(device).permute(0, 3, 1, 2).float() / 255
+        if training:
+            pixels = augment(pixels, how, generator)
+        return normalise(pixels).contiguous(memory_format=torch.channels_last)
+
+    return prepare
+
+
+def feature_preparation(device: torch.device) -> Prepare:
+    """Return the step for cached features: they are ready as they are."""
+    return lambda batch, training, generator: batch.to(device)
+
+
+class Trainer:
+    """Fits one module by one recipe. Use :func:`fit`."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        data: TrainingData,
+        recipe: Recipe,
+        prepare: Prepare,
+        *,
+        seed: int,
+        device: torch.device,
+        class_weights: NDArray[np.float32] | None = None,
+        freeze: Callable[[nn.Module, str], None] | None = None,
+        budget: Budget | None = None,
+        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+        title: str = "training",
+    ) -> None:
+        self.module = module.to(device)
+        self.data = data
+        self.recipe = recipe
+        self.prepare = prepare
+        self.seed = seed
+        self.device = device
+        self.freeze = freeze or (lambda module, trains: None)
+        self.budget = budget or Budget()
+        self.checkpoint = checkpoint
+        self.progress = progress or Progress()
+        self.title = title
+        self.dtype = low_precision_dtype(device) if recipe.low_precision else None
+        weights = None if class_weights is None else torch.from_numpy(class_weights).to(device)
+        self.loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing)
+        self.scaler = torch.amp.GradScaler(enabled=self.dtype is torch.float16)
+        self.state = TrainingState()
+        self._generator = torch.Generator()
+        self._stopped = False
+
+    def fit(self) -> TrainingState:
+        """Run all phases; leave the kept weights in the module."""
+        optimizer_state = self._resume()
+        planned = self._planned_steps()
+        with self.progress.step(self.title, planned) as bar:
+            bar.advance(len(self.state.history) * self._steps_per_epoch())
+            for number in range(self.state.phase, len(self.recipe.phases)):
+                self._run_phase(number, bar, optimizer_state)
+                optimizer_state = None
+                if self._stopped:
+                    break
+        self._keep_weights()
+        return self.state
+
+    def time_step(self, timer: Callable[[Callable[[], Any]], float]) -> float:
+        """Return seconds of one training step of the last phase, for estimates."""
+        phase = self.recipe.phases[-1]
+        self.freeze(self.module, phase.trains)
+        optimizer = self._optimizer(phase)
+        self.module.train()
+        batch, labels = next(self._batches(self.data.train))
+        return timer(lambda: self._train_step(optimizer, batch, labels))
+
+    def _resume(self) -> dict[str, Any] | None:
+        loaded = self.checkpoint.load(self.module) if self.checkpoint else None
+        if loaded is None:
+            return None
+        self.state, optimizer_state = loaded
+        return optimizer_state
+
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(len(self.data.train) / self.recipe.batch_size)
+
+    def _planned_steps(self) -> int:
+        return self.recipe.epochs * self._steps_per_epoch()
+
+    def _run_phase(self, number: int, bar: Step, optimizer_state: dict[str, Any] | None) -> None:
+        phase = self.recipe.phases[number]
+        self.freeze(self.module, phase.trains)
+        optimizer = self._optimizer(phase)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        elif self.state.phase != number:
+            self.state.phase, self.state.phase_epoch, self.state.waited = number, 0, 0
+        while self.state.phase_epoch < phase.epochs and not self._stopped:
+            self._run_epoch(phase, optimizer, bar)
+            if phase.patience is not None and self.state.waited > phase.patience:
+                break
+
+    def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        groups = [
+            group | {"base_rate": group["lr"]}
+            for group in parameter_groups(self.module, phase)
+        ]  # fmt: skip
+        return kinds[phase.optimizer](groups, fused=self.device.type in ("cpu", "cuda"))
+
+    def _run_epoch(self, phase: Phase, optimizer: torch.optim.Optimizer, bar: Step) -> None:
+        started = time.perf_counter()
+        self._seed_epoch()
+        seen_loss, matrix = self._train_batches(phase, optimizer, bar)
+        if not math.isfinite(seen_loss) or seen_loss > _HUGE_LOSS:
+            self._stop_diverged()
+            return
+        val_loss, val_matrix = self._validate()
+        record = EpochRecord(
+            epoch=len(self.state.history) + 1,
+            seconds=time.perf_counter() - started,
+            loss=seen_loss,
+            accuracy=accuracy(matrix),
+            macro_f1=macro_f1(matrix),
+            val_loss=val_loss,
+            val_accuracy=accuracy(val_matrix),
+            val_macro_f1=macro_f1(val_matrix),
+        )
+        self._note_epoch(record, phase)
+        if self.checkpoint:
+            self.checkpoint.save(self.state, self.module, optimizer)
+
+    def _seed_epoch(self) -> None:
+        entropy = [self.seed, self.state.phase, self.state.phase_epoch]
+        words = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
+        torch.manual_seed(int(words[0]))
+        self._generator.manual_seed(int(words[1]))
+
+    def _train_batches(
+        self, phase: Phase, optimizer: torch.optim.Optimizer, bar: Step
+    ) -> tuple[float, NDArray[np.int64]]:
+        self.module.train()
+        order = torch.randperm(len(self.data.train), generator=self._generator).numpy()
+        steps = self._steps_per_epoch()
+        losses, predicted, truths = [], [], []
+        for step, (batch, labels) in enumerate(self._batches(self.data.train[order])):
+            if self.budget.spent and step:
+                self._stopped = True
+                break
+            self._set_rate(optimizer, phase, (self.state.phase_epoch + step / steps))
+            loss, logits = self._train_step(optimizer, batch, labels)
+            losses.append(loss * len(labels))
+            predicted.append(logits.argmax(1))
+            truths.append(labels)
+            bar.advance(note=self._note())
+        total = torch.stack(losses).sum().item() / sum(len(labels) for labels in truths)
+        matrix = confusion_matrix(
+            torch.cat(truths).numpy(), torch.cat(predicted).cpu().numpy(), self.data.classes
+        )
+        return total, matrix
+
+    def _train_step(
+        self, optimizer: torch.optim.Optimizer, batch: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        inputs = self.prepare(batch, True, self._generator)
+        with self._autocast():
+            logits = self.module(inputs)
+        loss = self.loss(logits.float(), labels.to(self.device))
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return loss.detach(), logits.detach()
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, phase: Phase, at: float) -> None:
+        factor = rate_factor(phase, at / phase.epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_rate"] * factor
+
+    def _validate(self) -> tuple[float, NDArray[np.int64]]:
+        logits = self._logits(self.data.validation)
+        labels = torch.from_numpy(self.data.labels[self.data.validation])
+        loss = nn.functional.cross_entropy(logits, labels).item()
+        predicted = logits.argmax(1).numpy()
+        return loss, confusion_matrix(labels.numpy(), predicted, self.data.classes)
+
+    def _logits(self, indices: NDArray[np.int64]) -> Tensor:
+        self.module.eval()
+        parts = []
+        with torch.inference_mode(), self._autocast():
+            for batch, _ in self._batches(indices, EVALUATION_BATCH):
+                inputs = self.prepare(batch, False, self._generator)
+                parts.append(self.module(inputs).float().cpu())
+        return torch.cat(parts)
+
+    def _batches(
+        self, indices: NDArray[np.int64], size: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        size = size or self.recipe.batch_size
+        for start in range(0, len(indices), size):
+            part = indices[start : start + size]
+            yield torch.from_numpy(self.data.inputs[part]), torch.from_numpy(self.data.labels[part])
+
+    def _autocast(self) -> Any:
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def _note(self) -> str:
+        if not self.state.history:
+            return ""
+        return f"validation macro-F1 {self.state.history[-1].val_macro_f1:.3f}"
+
+    def _note_epoch(self, record: EpochRecord, phase: Phase) -> None:
+        state = self.state
+        state.history.append(record)
+        state.phase_epoch += 1
+        watched = record.val_macro_f1 if phase.watch == "macro_f1" else -record.val_loss
+        # Equal figures count as better: the later weights have seen a smaller learning rate.
+        if watched >= state.best_watched:
+            state.best_watched, state.best_epoch, state.waited = watched, record.epoch, 0
+            if self.recipe.keep == "best":
+                state.best_weights = copy_weights(self.module)
+        else:
+            state.waited += 1
+
+    def _stop_diverged(self) -> None:
+        self._stopped = True
+        epoch = len(self.state.history) + 1
+        if not self.state.history:
+            raise Diverged(
+                f"the loss stopped being a number in epoch {epoch}; try a smaller --learning-rate"
+            )
+        kept = self.state.best_epoch
+        if self.state.best_weights is None:
+            raise Diverged(
+                f"the loss stopped being a number in epoch {epoch} and this recipe keeps only "
+                "the last weights; try a smaller --learning-rate"
+            )
+        self.state.notes.append(
+            f"the loss stopped being a number in epoch {epoch}: "
+            f"training ended there and the weights of epoch {kept} are kept"
+        )
+
+    def _keep_weights(self) -> None:
+        if self.recipe.keep == "best" and self.state.best_weights is not None:
+            self.module.load_state_dict(self.state.best_weights)
+        self.module.eval()
+
+
+def rate_factor(phase: Phase, done: float) -> float:
+    """Return the learning rate as a share of its peak after ``done`` (0 to 1) of a phase."""
+    if phase.schedule == "constant":
+        return 1.0
+    warm = 0.1
+    if done < warm:
+        return max(done / warm, 0.02)
+    return max(0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm))), 1e-3)
+
+
+def parameter_groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
+    """Return optimizer groups: the backbone at its own rate, no decay on biases and norms."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            key = (name.startswith("backbone."), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": phase.learning_rate * (phase.backbone_rate if in_backbone else 1.0),
+            "weight_decay": phase.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+
+
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of all weights and buffers."""
+    return {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+
+def logits_of(
+    module: nn.Module, inputs: NDArray[Any], prepare: Prepare, *, progress: Step | None = None
+) -> NDArray[np.float64]:
+    """Return float32-computed logits ``(N, classes)`` of a trained module as float64."""
+    module.eval()
+    generator = torch.Generator()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), EVALUATION_BATCH):
+            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + EVALUATION_BATCH]))
+            parts.append(module(prepare(batch, False, generator)).double().cpu())
+            if progress:
+                progress.advance(len(batch))
+    return torch.cat(parts).numpy()
