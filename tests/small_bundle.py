@@ -1,0 +1,66 @@
+"""A bundle whose answers are known: it names the colour channel with the highest mean.
+
+Built with onnx alone, so that reading and predicting are tested without PyTorch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from pegboard.bundle import BundleInfo, Parity, write_bundle
+from pegboard.inputs import InputSpec
+
+COLOURS = ("red", "green", "blue")
+SPEC = InputSpec(20, 16, 3, fit="squash")
+
+
+def colour_onnx(spec: InputSpec = SPEC, classes: int = 3, gain: float = 0.1) -> bytes:
+    """Softmax of ``gain`` times each channel's mean of 0 to 255."""
+    weights = np.zeros((3, classes), np.float32)
+    weights[:, :3] = gain * np.eye(3)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0),
+            helper.make_node("MatMul", ["means", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        "colours",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *spec.shape])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes])],
+        [
+            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+            numpy_helper.from_array(weights, "weights"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def colour_info(**changes: Any) -> BundleInfo:
+    values: dict[str, Any] = {
+        "name": "colours:tiny",
+        "input": SPEC,
+        "classes": COLOURS,
+        "thresholds": {"sure": 0.9, "precision": 0.95},
+        "figures": {"accuracy": 0.91, "accuracy_ci": [0.88, 0.94], "macro_f1": 0.9, "n": 270},
+        "parity": Parity(270, 2e-7, 1.0),
+        "fingerprint": "abc123",
+        "weights": {"source": "none", "licence": "none"},
+    }
+    return BundleInfo(**(values | changes))
+
+
+def colour_bundle(path: Path, **changes: Any) -> Path:
+    write_bundle(path, onnx=colour_onnx(), info=colour_info(**changes))
+    return path
+
+
+def plain(colour: tuple[int, int, int], height: int = 40, width: int = 30) -> np.ndarray:
+    return np.full((height, width, 3), colour, np.uint8)
