@@ -29,6 +29,7 @@ from pegboard.bundle import (
     reference_grids,
     write_bundle,
 )
+from pegboard.errors import BundleError
 from pegboard.inputs import LETTERBOX_GREY, InputSpec
 from pegboard.models.onnx_export import export_onnx
 from pegboard.photos import Pixels
@@ -103,12 +104,23 @@ def to_onnx(model: DeployedModel, info: BundleInfo) -> bytes:
     Input ``images``, outputs ``probabilities`` and, for a backbone with a head, ``features``;
     the batch size is open. Its metadata holds the classes, the input specification and how to
     fit a photo, as JSON. The same model gives the same bytes.
+
+    Raises
+    ------
+    BundleError
+        When the network has an operation that ONNX lacks.
     """
     example = torch.from_numpy(blow_up(reference_grids(info.input.channels, 2), info.input))
     outputs = ["probabilities", "features"] if model.has_features else ["probabilities"]
     with tempfile.TemporaryDirectory(prefix="pegboard-") as folder:
         path = Path(folder) / "model.onnx"
-        export_onnx(model, example.to(model.scale.device), path, ["images"], outputs)
+        try:
+            export_onnx(model, example.to(model.scale.device), path, ["images"], outputs)
+        except (RuntimeError, TypeError, ValueError) as error:  # what torch.onnx raises
+            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BundleError(
+                f"{info.name} cannot be written as ONNX: {first_line[:200]}; no bundle was written"
+            ) from error
         proto = onnx.load(path)
     _forget_the_exporter(proto)
     onnx.helper.set_model_props(proto, _metadata(info))
