@@ -7,10 +7,11 @@ model afterwards is computed from that file, so it can be checked by anyone.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -296,7 +297,7 @@ def write_predictions(file: Path, splits: Mapping[SplitName, Predictions]) -> No
         atomic_path(file) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out,
     ):
-        writer = csv.writer(out, lineterminator="\n")
+        writer = csv.writer(out, lineterminator="\n", quoting=_quoting(classes, splits.values()))
         writer.writerow(_FIXED_COLUMNS + [f"p_{name}" for name in classes])
         for split, predictions in splits.items():
             if list(predictions.classes) != classes:
@@ -345,6 +346,12 @@ def _top_confusions(confusion: IntArray, classes: Sequence[str]) -> tuple[Confus
         for true, predicted in pairs
         if mistakes[true, predicted] > 0
     )
+
+
+def _quoting(classes: Sequence[str], every: Iterable[Predictions]) -> Literal[0, 2]:
+    """Quote all text if a name holds a carriage return: csv forgets to, and cannot read it back."""
+    names = chain(classes, *(predictions.paths for predictions in every))
+    return csv.QUOTE_NONNUMERIC if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
 
 
 def _rows(split: SplitName, predictions: Predictions) -> list[list[str | float]]:

@@ -118,7 +118,7 @@ def _build(leaderboard: Json, columns: list[_Column], marks: Marks) -> Table:
         table.add_column(
             column.title,
             justify="right" if column.align == "right" else "left",
-            no_wrap=column.drop > 0,
+            no_wrap=column.title != "model",
             overflow="fold",
         )
     for row in _sorted(leaderboard):

@@ -78,7 +78,9 @@ def percent(value: float, n: int) -> str:
 
 def digits(value: float, n: int) -> str:
     """Return a share times 100, with as many decimals as ``n`` photos can tell apart."""
-    return f"{100 * value:.{2 if n >= FINE_FROM else 1}f}"
+    decimals = 2 if n >= FINE_FROM else 1
+    rounded = round(100 * value, decimals) + 0.0  # no "-0.0"
+    return f"{rounded:.{decimals}f}"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -222,7 +224,7 @@ def _faster_tie(best: Json, ties: Sequence[Json]) -> list[str]:
     times = best["latency_ms_p50"] / fastest["latency_ms_p50"]
     if times < FASTER:
         return []
-    return [f"Of these, {fastest['name']} answers {times:.1f} times as fast as {best['name']}."]
+    return [f"{fastest['name']} answers {times:.1f} times as fast as {best['name']}."]
 
 
 def _worse(best: Json, worse: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from pegboard.calibrate import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    NEVER_SURE,
+    apply_temperature,
+    fit_temperature,
+    sure_threshold,
+)
+from pegboard.metrics import expected_calibration_error
+
+
+def drawn(n: int, true_temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are ``true_temperature`` times too sharp for the labels drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 5)) * 2
+    probabilities = softmax(logits, axis=1)
+    labels = np.array([rng.choice(5, p=row) for row in probabilities])
+    return logits * true_temperature, labels
+
+
+def nll(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    return float(-np.log(apply_temperature(logits, temperature)[range(len(labels)), labels]).mean())
+
+
+@given(st.floats(0.3, 4), st.integers(0, 999))
+@settings(deadline=None, max_examples=15)
+def test_temperature_is_where_scipy_finds_the_least_nll(sharp: float, seed: int) -> None:
+    logits, labels = drawn(150, sharp, seed)
+    found = minimize_scalar(
+        lambda log_t: nll(logits, labels, float(np.exp(log_t))),
+        bounds=(np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE)),
+        options={"xatol": 1e-9},
+    )
+    assert fit_temperature(logits, labels) == pytest.approx(np.exp(found.x), rel=1e-4)
+
+
+@pytest.mark.parametrize("sharp", [0.5, 1.0, 3.0])
+def test_temperature_undoes_what_made_the_model_too_sure(sharp: float) -> None:
+    logits, labels = drawn(4000, sharp, 1)
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(sharp, rel=0.08)
+    assert expected_calibration_error(labels, apply_temperature(logits, temperature)) < 0.025
+
+
+def test_a_perfect_validation_does_not_make_the_model_infinitely_sure() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 30)
+    logits = rng.uniform(0, 1, (30, 4)) + 3 * np.eye(4)[labels]
+    confidence = apply_temperature(logits, fit_temperature(logits, labels)).max(axis=1)
+    assert confidence.mean() == pytest.approx(31 / 32, abs=1e-9)
+
+
+def test_useless_logits_end_at_the_highest_temperature() -> None:
+    logits, labels = drawn(500, 1.0, 2)
+    assert fit_temperature(-logits, labels) == pytest.approx(HIGHEST_TEMPERATURE)
+
+
+@pytest.mark.parametrize("logits", [np.zeros((0, 3)), np.array([[0.0, np.nan, 1.0]]), np.zeros(3)])
+def test_temperature_refuses_nothing_and_nan(logits: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected finite logits"):
+        fit_temperature(logits, np.zeros(len(logits), int))
+
+
+@given(st.integers(0, 999), st.floats(0.05, 20), st.sampled_from([1.0, 700.0, 1e5]))
+@settings(deadline=None, max_examples=25)
+def test_probabilities_sum_to_one_and_keep_the_answer(
+    seed: int, temperature: float, scale: float
+) -> None:
+    logits = (np.random.default_rng(seed).normal(size=(9, 4)) * scale).astype(np.float32)
+    probabilities = apply_temperature(logits, temperature)
+    assert probabilities.dtype == np.float64
+    np.testing.assert_allclose(
+        probabilities, softmax(logits.astype(float) / temperature, axis=1), atol=1e-13
+    )
+    assert (probabilities.argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), st.booleans()), min_size=1),
+    st.sampled_from([0.5, 0.9, 0.95, 1.0]),
+)
+@settings(deadline=None, max_examples=80)
+def test_threshold_is_what_its_definition_says(
+    photos: list[tuple[float, bool]], precision: float
+) -> None:
+    confidence = np.array([value for value, _ in photos])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.array([0 if right else 1 for _, right in photos])
+    good_enough = [
+        level
+        for level in sorted(set(confidence))
+        if np.mean([right for value, right in photos if value >= level]) >= precision
+    ]
+    expected = good_enough[0] if good_enough else NEVER_SURE
+    assert sure_threshold(probabilities, labels, precision) == expected
+
+
+def test_never_sure_is_out_of_reach() -> None:
+    always_wrong = np.eye(2)[[0, 0]]
+    threshold = sure_threshold(always_wrong, np.array([1, 1]))
+    assert not (always_wrong.max(axis=1) >= threshold).any()
+    assert sure_threshold(np.zeros((0, 3)), np.zeros(0, int)) == NEVER_SURE

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
+from sklearn import metrics as sk
+
+from pegboard.metrics import (
+    accuracy,
+    bootstrap_weights,
+    class_scores,
+    confusion_matrix,
+    expected_calibration_error,
+    group_codes,
+    log_loss,
+    macro_average,
+    percentile_interval,
+    resampled_accuracy,
+    resampled_macro_f1,
+    weighted_average,
+)
+
+EXACT = 1e-12
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    """True classes and probabilities; some classes may be absent, some answers certain."""
+    classes = draw(st.integers(2, 6))
+    n = draw(st.integers(1, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = rng.integers(0, draw(st.integers(1, classes)), n)
+    sharpness = draw(st.sampled_from([0.1, 1.0, 30.0, 1000.0]))
+    logits = rng.normal(size=(n, classes)) * sharpness
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return labels, powers / powers.sum(axis=1, keepdims=True), classes
+
+
+@given(answers())
+@settings(deadline=None, max_examples=60)
+def test_figures_equal_scikit_learn(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    labels, probabilities, classes = case
+    predicted, every = probabilities.argmax(axis=1), np.arange(classes)
+    confusion = confusion_matrix(labels, predicted, classes)
+    scores = class_scores(confusion)
+
+    assert (confusion == sk.confusion_matrix(labels, predicted, labels=every)).all()
+    assert accuracy(confusion) == pytest.approx(sk.accuracy_score(labels, predicted), abs=EXACT)
+    expected = sk.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+    for ours, theirs in zip(
+        (scores.precision, scores.recall, scores.f1, scores.support), expected, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=EXACT)
+    for average, ours in (("macro", macro_average(scores)), ("weighted", weighted_average(scores))):
+        theirs = sk.precision_recall_fscore_support(
+            labels, predicted, labels=every, zero_division=0, average=average
+        )[:3]
+        np.testing.assert_allclose((ours.precision, ours.recall, ours.f1), theirs, atol=EXACT)
+    np.testing.assert_allclose(
+        log_loss(labels, probabilities),
+        sk.log_loss(labels, probabilities, labels=every),
+        rtol=EXACT,
+    )
+
+
+def test_confusion_matrix_has_the_true_class_in_rows() -> None:
+    assert confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 3).tolist() == [
+        [1, 1, 0],
+        [0, 1, 0],
+        [0, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "found"),
+    [
+        ([], [], "at least one"),
+        ([0, 1], [0], r"\(2,\)"),
+        ([0, 3], [0, 0], "0 … 3"),
+        ([-1], [0], "-1"),
+    ],
+)
+def test_confusion_matrix_refuses(labels: list[int], predicted: list[int], found: str) -> None:
+    with pytest.raises(ValueError, match=found):
+        confusion_matrix(np.array(labels, int), np.array(predicted, int), 3)
+
+
+@given(answers())
+@settings(deadline=None, max_examples=40)
+def test_calibration_error_is_what_its_definition_says(
+    case: tuple[np.ndarray, np.ndarray, int],
+) -> None:
+    labels, probabilities, _ = case
+    total = 0.0
+    for number in range(15):
+        inside = [
+            (row.max(), row.argmax() == label)
+            for row, label in zip(probabilities, labels, strict=True)
+            if number / 15 < row.max() <= (number + 1) / 15
+        ]
+        if inside:
+            confidence, right = np.mean(inside, axis=0)
+            total += len(inside) / len(labels) * abs(confidence - right)
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(total, abs=EXACT)
+
+
+def test_calibration_error_of_a_model_that_is_always_sure_is_its_error() -> None:
+    sure = np.eye(2)[[0, 0, 0, 1]]
+    assert expected_calibration_error(np.array([0, 0, 1, 1]), sure) == pytest.approx(0.25)
+
+
+def test_bootstrap_weights_draw_as_many_groups_as_there_are() -> None:
+    weights = np.concatenate(list(bootstrap_weights(50, draws=700, seed=3)))
+    assert weights.shape == (700, 50)
+    assert (weights.sum(axis=1) == 50).all()
+    # Each count is binomial(50, 1/50): mean 1, variance .98.
+    assert weights.mean() == 1
+    assert weights.var() == pytest.approx(0.98, abs=0.03)
+
+
+def test_equal_seeds_draw_alike_however_the_work_is_cut() -> None:
+    whole = np.concatenate(list(bootstrap_weights(30, draws=90, seed=5)))
+    chunks = list(bootstrap_weights(30, draws=90, seed=5, photos=100_000))
+    assert len(chunks) > 1
+    assert (whole == np.concatenate(chunks)).all()
+    other = np.concatenate(list(bootstrap_weights(30, draws=90, seed=6)))
+    assert (whole != other).any()
+
+
+@given(answers(), st.integers(1, 12), st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_resampled_figures_are_those_of_the_photos_written_out(
+    case: tuple[np.ndarray, np.ndarray, int], number_of_groups: int, seed: int
+) -> None:
+    """Second source: build every resample photo by photo and ask scikit-learn."""
+    labels, probabilities, classes = case
+    predicted = probabilities.argmax(axis=1)
+    groups = [f"g{index % number_of_groups}" for index in range(len(labels))]
+    codes, number = group_codes(groups)
+    weights = np.concatenate(list(bootstrap_weights(number, draws=5, seed=seed)))
+
+    right = (labels == predicted)[:, None]
+    ours = resampled_accuracy(right, groups, draws=5, seed=seed)[:, 0]
+    our_f1 = resampled_macro_f1(labels, predicted, groups, classes, draws=5, seed=seed)
+
+    for row, value, f1 in zip(weights, ours, our_f1, strict=True):
+        photos = np.repeat(np.arange(len(labels)), row[codes].astype(int))
+        assert value == pytest.approx(
+            sk.accuracy_score(labels[photos], predicted[photos]), abs=EXACT
+        )
+        missed = set(labels.tolist()) - set(labels[photos].tolist())
+        counted = [index for index in range(classes) if index not in missed]
+        expected = sk.f1_score(
+            labels[photos], predicted[photos], labels=counted, average="macro", zero_division=0
+        )
+        assert f1 == pytest.approx(expected, abs=EXACT)
+
+
+def test_photos_of_one_group_make_the_interval_wider() -> None:
+    right = np.tile([True, True, True, False], 100)[:, None]
+    alone = [str(index) for index in range(400)]
+    twenty_shots = [str(index // 20) for index in range(400)]
+    together = np.repeat([True, True, True, False], 100)[:, None]
+    narrow = percentile_interval(resampled_accuracy(right, alone)[:, 0], 0.75, 400)
+    wide = percentile_interval(resampled_accuracy(together, twenty_shots)[:, 0], 0.75, 20)
+    # Resampling n units of which 3/4 are right is drawing from a binomial distribution.
+    ends = (0.025, 0.975)
+    assert narrow == pytest.approx(binom.ppf(ends, 400, 0.75) / 400, abs=0.005)
+    assert wide == pytest.approx(binom.ppf(ends, 20, 0.75) / 20, abs=0.001)
+
+
+@pytest.mark.parametrize("n", [1, 5, 30, 300])
+def test_all_right_gets_the_exact_binomial_interval(n: int) -> None:
+    low, high = percentile_interval(np.ones(50), 1.0, n)
+    exact = binomtest(n, n).proportion_ci(0.95, "exact")
+    assert (low, high) == pytest.approx((exact.low, exact.high), abs=EXACT)
+
+
+def test_one_group_says_next_to_nothing() -> None:
+    groups = ["only"] * 10
+    values = resampled_accuracy(np.array([True] * 8 + [False] * 2)[:, None], groups)
+    low, high = percentile_interval(values[:, 0], 0.8, 1)
+    assert low < 0.03
+    assert high > 0.99
+
+
+def test_an_interval_holds_its_figure() -> None:
+    rng = np.random.default_rng(0)
+    for figure in (0.0, 0.2, 0.9, 1.0):
+        for corrected in (False, True):
+            values = rng.uniform(0.3, 0.7, 500)
+            low, high = percentile_interval(values, figure, 40, bias_corrected=corrected)
+            assert 0 <= low <= figure <= high <= 1
+
+
+def test_macro_f1_intervals_hold_the_truth_with_few_photos_per_class() -> None:
+    """30 classes of 8 photos: the plain percentile interval lies too low, the corrected not."""
+    classes, held = 30, np.zeros(2)
+    rng = np.random.default_rng(4)
+
+    def photos(n: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = rng.integers(0, classes, n)
+        wrong = (labels + rng.integers(1, classes, n)) % classes
+        return labels, np.where(rng.random(n) < 0.85, labels, wrong)
+
+    def f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+        return macro_average(class_scores(confusion_matrix(labels, predicted, classes))).f1
+
+    truth, groups = f1(*photos(1_000_000)), [str(index) for index in range(240)]
+    for seed in range(80):
+        test = photos(240)
+        values = resampled_macro_f1(*test, groups, classes, draws=300, seed=seed)
+        for index, corrected in enumerate((False, True)):
+            low, high = percentile_interval(values, f1(*test), 240, bias_corrected=corrected)
+            held[index] += low <= truth <= high
+    assert held[0] / 80 < 0.9
+    assert held[1] / 80 >= 0.9
+
+
+@pytest.mark.parametrize(("photos", "classes"), [(10_000, 10), (3_000, 300)])
+def test_memory_and_time_stay_bounded(photos: int, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, photos)
+    predicted = np.where(rng.random(photos) < 0.9, labels, rng.integers(0, classes, photos))
+    groups = [str(index) for index in range(photos)]
+    tracemalloc.start()
+    start = time.process_time()
+    resampled_macro_f1(labels, predicted, groups, classes, draws=2000)
+    resampled_accuracy((labels == predicted)[:, None], groups, draws=2000)
+    spent, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert spent < 10  # about 1 s on one core, several times that under coverage

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from boards import digit_board
+from pegboard.words import count, digits, listing, percent, summary
+
+
+@pytest.fixture
+def board() -> dict[str, Any]:
+    return digit_board().to_json()
+
+
+def comparison(a: str, b: str, difference: float, verdict: str) -> dict[str, Any]:
+    ci = [difference - 0.02, difference + 0.02]
+    return {"a": a, "b": b, "difference": difference, "ci": ci, "verdict": verdict}
+
+
+def test_the_whole_story_of_a_real_board(board: dict[str, Any]) -> None:
+    assert summary(board) == [
+        "The best model is fastcnn: of all models it has the highest macro-F1 on the validation "
+        "photos.",
+        "It is right on 98.3 % of 297 test photos (95 % interval 97.0 to 99.7 %), with a "
+        "macro-F1 of 0.981 (0.962 to 0.996).",
+        "Always answering the commonest class is right on 7.4 %.",
+        "Most often it takes 3 for 9 (1 photo), 4 for 7 (1) and 6 for 1 (1).",
+        "cnn is not shown to be worse than fastcnn with 297 photos: fastcnn is ahead by 0.3 "
+        "points (95 % interval 0.0 to 1.0 for fastcnn minus cnn).",
+        "cnn answers 4.0 times as fast as fastcnn.",
+        "Shown to be worse than fastcnn: lm (by 7.7 points) and mobilenetv2 (by 90.9 points).",
+        "mobilenetv2 has collapsed (predicts only 1 of 10 classes); try a lower "
+        "--learning-rate, or mobilenetv2:frozen.",
+        "Not trained: vgg16 (the time budget was spent).",
+        "3 files were left out: 2 cut short and 1 not an image.",
+    ]
+
+
+def test_every_sentence_is_one(board: dict[str, Any]) -> None:
+    for sentence in [*summary(board), *summary(digit_board(3).to_json())]:
+        assert sentence.isascii()
+        assert sentence.endswith(".")
+        assert sentence[0].isupper() or sentence.split()[0] in {"cnn", "mobilenetv2", "3"}
+        assert "None" not in sentence
+        assert "{" not in sentence
+
+
+def test_the_order_of_a_pair_changes_nothing(board: dict[str, Any]) -> None:
+    before = summary(board)
+    other = {"a_better": "b_better", "b_better": "a_better", "not_shown": "not_shown"}
+    for pair in board["comparisons"]:
+        pair["a"], pair["b"] = pair["b"], pair["a"]
+        pair["difference"] = -pair["difference"]
+        pair["ci"] = [-pair["ci"][1], -pair["ci"][0]]
+        pair["verdict"] = other[pair["verdict"]]
+    assert summary(board) == before
+
+
+def test_a_tie_that_is_ahead_on_test_is_not_shown_to_be_better(board: dict[str, Any]) -> None:
+    board["comparisons"] = [comparison("fastcnn", "cnn", -0.01, "not_shown")]
+    assert any(
+        "cnn is not shown to be better than fastcnn with 297 photos: cnn is ahead by 1.0 point "
+        "(95 % interval -3.0 to 1.0 for fastcnn minus cnn)." in sentence
+        for sentence in summary(board)
+    )
+
+
+def test_a_tie_without_any_difference(board: dict[str, Any]) -> None:
+    board["comparisons"] = [comparison("cnn", "fastcnn", 0.0, "not_shown")]
+    assert any("both are right equally often" in sentence for sentence in summary(board))
+
+
+def test_several_ties_are_listed(board: dict[str, Any]) -> None:
+    board["comparisons"] = [
+        comparison("fastcnn", "cnn", 0.01, "not_shown"),
+        comparison("fastcnn", "lm", 0.01, "not_shown"),
+    ]
+    assert any(
+        sentence == "The same holds for lm: treat it as a tie and choose by speed or size."
+        for sentence in summary(board)
+    )
+
+
+def test_a_model_better_on_test_does_not_become_the_best(board: dict[str, Any]) -> None:
+    board["comparisons"] = [comparison("fastcnn", "cnn", -0.05, "b_better")]
+    sentence = next(text for text in summary(board) if text.startswith("On the test photos"))
+    assert "cnn (by 5.0 points) is shown to be better than fastcnn" in sentence
+
+
+def test_a_best_model_no_better_than_the_commonest_class(board: dict[str, Any]) -> None:
+    best = board["models"][0]
+    best["accuracy"], best["accuracy_ci"] = 0.09, [0.06, 0.12]
+    assert any("is not shown to be better than that with 297" in text for text in summary(board))
+
+
+def test_no_mistake_is_not_no_risk(board: dict[str, Any]) -> None:
+    best = board["models"][0]
+    best.update(n=30, accuracy=1.0, accuracy_ci=[0.884, 1.0], top_confusions=[])
+    assert (
+        "It made no mistake on these photos; with 30 photos, up to 11.6 % mistakes remain possible."
+        in summary(board)
+    )
+
+
+def test_few_photos_make_rough_figures(board: dict[str, Any]) -> None:
+    board["models"][0].update(n=20, accuracy=0.7, accuracy_ci=[0.5, 0.9])
+    assert any("With 20 test photos these figures are rough" in text for text in summary(board))
+
+
+def test_uneven_and_absent_classes_are_told(board: dict[str, Any]) -> None:
+    classes = board["models"][0]["per_class"]
+    for figures, support in zip(classes, [0, 1, 120, *[40] * 7], strict=True):
+        figures["support"] = support
+    sentences = summary(board)
+    assert "No test photo shows 0, so nothing is known about it." in sentences
+    assert (
+        "The classes are uneven: 1 test photo of 1, 120 of 2. Go by macro-F1, which counts "
+        "every class alike." in sentences
+    )
+
+
+def test_seeds_are_told_with_their_spread() -> None:
+    sentences = summary(digit_board(3).to_json())
+    assert (
+        "Over 3 seeds, mean accuracy and its standard deviation: fastcnn 97.9 % (0.4 points), "
+        "cnn 97.6 % (0.4 points), lm 90.2 % (0.4 points) and mobilenetv2 7.0 % (0.4 points)."
+    ) in sentences
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("cnn", "or probe"),
+        ("timm:resnet18:finetune", "or timm:resnet18:frozen"),
+        ("efficientnet_lite0", "or efficientnet_lite0:frozen"),
+        ("xception:scratch", "or probe"),
+        ("probe", "try another backbone"),
+        ("mobilenetv2:frozen", "try another backbone"),
+    ],
+)
+def test_a_collapsed_model_comes_with_something_to_try(
+    board: dict[str, Any], name: str, advice: str
+) -> None:
+    board["models"][0].update(name=name, collapsed=True, collapsed_reason="predicts one class")
+    board["best"], board["comparisons"], board["models"] = name, [], board["models"][:1]
+    told = next(text for text in summary(board) if text.startswith(f"{name} has collapsed"))
+    assert advice in told
+
+
+def test_a_board_without_models_says_so(board: dict[str, Any]) -> None:
+    board["best"] = None
+    board["models"] = [row for row in board["models"] if row["baseline"]]
+    board["comparisons"] = []
+    assert summary(board)[0] == "No model was trained."
+    board["models"] = []
+    assert summary(board)[0] == "No model was trained."
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ({}, "No file was left out."),
+        ({"hidden": 0}, "No file was left out."),
+        ({"rare-class": 1}, "1 file was left out: 1 of a class with too few photos."),
+        (
+            {"no-label": 2, "not-an-image": 1200, "empty": 1},
+            "1,203 files were left out: 1,200 not images, 2 without a label and 1 empty.",
+        ),
+        ({"some-new-reason": 2}, "2 files were left out: 2 some-new-reason."),
+    ],
+)
+def test_what_was_left_out(board: dict[str, Any], left_out: dict[str, int], told: str) -> None:
+    board["dataset"]["left_out"] = left_out
+    assert told in summary(board)
+
+
+def test_every_reason_of_intake_has_words() -> None:
+    from typing import get_args
+
+    from pegboard.photos import Reason
+    from pegboard.words import _REASONS
+
+    assert set(_REASONS) == set(get_args(Reason))
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "text"),
+    [(0.9934, 10_000, "99.34 %"), (0.9934, 300, "99.3 %"), (1.0, 30, "100.0 %"), (0.0, 9, "0.0 %")],
+)
+def test_digits_go_with_the_number_of_photos(value: float, n: int, text: str) -> None:
+    assert percent(value, n) == text
+
+
+def test_there_is_no_minus_nought() -> None:
+    assert digits(-0.0001, 100) == "0.0"
+
+
+def test_counting_and_listing() -> None:
+    assert [count(n, "photo") for n in (0, 1, 10_000)] == ["0 photos", "1 photo", "10,000 photos"]
+    assert [listing(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        *("", "a", "a and b", "a, b and c")
+    ]
