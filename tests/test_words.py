@@ -71,6 +71,17 @@ def test_a_tie_without_any_difference(board: dict[str, Any]) -> None:
     assert any("both are right equally often" in sentence for sentence in summary(board))
 
 
+def test_a_tie_that_is_not_faster_is_not_praised_for_speed(board: dict[str, Any]) -> None:
+    for latency in (4.0, None):
+        board["models"][1]["latency_ms_p50"] = latency
+        assert not any("times as fast" in sentence for sentence in summary(board))
+
+
+def test_nothing_is_said_of_models_not_trained_if_all_were(board: dict[str, Any]) -> None:
+    board["not_trained"] = []
+    assert not any("Not trained" in sentence for sentence in summary(board))
+
+
 def test_several_ties_are_listed(board: dict[str, Any]) -> None:
     board["comparisons"] = [
         comparison("fastcnn", "cnn", 0.01, "not_shown"),
@@ -137,6 +148,7 @@ def test_seeds_are_told_with_their_spread() -> None:
         ("xception:scratch", "or probe"),
         ("probe", "try another backbone"),
         ("mobilenetv2:frozen", "try another backbone"),
+        ("net-of-a-later-version", "try a lower --learning-rate"),
     ],
 )
 def test_a_collapsed_model_comes_with_something_to_try(

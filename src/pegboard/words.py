@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pegboard.errors import ModelError
 from pegboard.models.registry import parse_model_name
 
 Json = Mapping[str, Any]
@@ -267,7 +268,10 @@ def _collapsed(rows: Iterable[Json]) -> list[str]:
 
 
 def _advice(model: str) -> str:
-    name = parse_model_name(model)
+    try:
+        name = parse_model_name(model)
+    except ModelError:  # of another version of pegboard
+        return "try a lower --learning-rate"
     if name.mode == "finetune":
         return f"try a lower --learning-rate, or {name.base}:frozen"
     if name.mode in ("net", "scratch"):
