@@ -78,6 +78,7 @@ class Predictor:
         A photo that cannot be used gets a row with ``error``.
         """
         reads = [(None, lambda payload=payload: payload) for payload in payloads]
+        _check_top(top)
         if len(reads) == 1:  # no thread to start: the quickest way for one photo
             return list(self._answer([None], [self._fit(reads[0][1])], top))
         return list(self.predict_items(reads, top))
@@ -113,8 +114,10 @@ class Predictor:
 
         Reading and decoding run in threads, at most two batches ahead of what was answered.
         """
-        if top < 1:
-            raise PegboardError(f"--top: expected at least 1, got {top}")
+        _check_top(top)
+        return self._stream(items, top)
+
+    def _stream(self, items: Iterable[tuple[str | None, Read]], top: int) -> Iterator[Prediction]:
         waiting: deque[tuple[list[str | None], list[Future[Pixels | str]]]] = deque()
         rest = iter(items)
         with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
@@ -181,6 +184,11 @@ class Predictor:
         return "unsure", (
             f"probability {found} is below {needed}, where {share} of validation answers were right"
         )
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise PegboardError(f"--top: expected at least 1, got {top}")
 
 
 def _encoded(image: Image.Image) -> bytes:
@@ -282,20 +290,41 @@ def _expanded(arguments: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
 def files_below(folder: str) -> list[str]:
     """Return all files below ``folder``, sorted, each as ``folder`` joined with its path.
 
-    Hidden files and folders (a name that begins with a dot) are left out; links to folders
-    are not followed. A folder that cannot be listed is returned itself, so that it is not
-    passed over in silence.
+    Hidden files and folders (a name that begins with a dot) are left out. A link to a folder
+    is followed, unless that folder is listed anyway: real folders come first, so links lead
+    neither in circles nor to a file twice. A folder that cannot be listed is returned itself,
+    so that it is not passed over in silence.
     """
     found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    links = [folder]
 
     def unlisted(error: OSError) -> None:
         found.append(os.fsdecode(error.filename))
 
-    for place, folders, files in os.walk(folder, onerror=unlisted):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [name for name in files if not name.startswith(".")]
-        found += [os.path.join(place, name) for name in names]  # noqa: PTH118  (keeps "./")
+    while links:
+        for place, folders, files in os.walk(links.pop(0), onerror=unlisted):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if not _first_visit(place, seen):
+                folders.clear()
+                continue
+            found += [_join(place, name) for name in files if not name.startswith(".")]
+            inner = [_join(place, name) for name in folders]
+            links += [path for path in inner if Path(path).is_symlink()]
     return sorted(found)
+
+
+def _first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
+    status = Path(folder).stat()
+    identity = status.st_dev, status.st_ino
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
+
+
+def _join(folder: str, name: str) -> str:
+    return os.path.join(folder, name)  # noqa: PTH118  (pathlib would drop a leading "./")
 
 
 def _lines(files_from: str, stdin: BinaryIO) -> Iterator[str]:

@@ -149,8 +149,8 @@ def _json_line(row: Prediction) -> bytes:
 def _write_csv(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
     def line(values: Iterable[Any]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(values)
-        return text.getvalue().encode("utf-8", "surrogateescape")
+        csv.writer(text).writerow(values)  # with "\n" as line end it would not quote "\r"
+        return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
     columns = ["path", "label", "probability", "decision", "reason", "error"]
     further = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("label", "probability")]
