@@ -70,10 +70,10 @@ def _in_words(error: Exception) -> str:
 
 def _tell(text: str) -> None:
     # One line whatever a file name holds; a terminal that cannot show a character gets "?".
-    line = " ".join(f"pegboard: {text}".split("\n"))
+    encoding = sys.stderr.encoding or "utf-8"
+    line = f"pegboard: {text}".replace("\n", " ")
     with suppress(OSError):
-        print(line.encode(sys.stderr.encoding or "utf-8", "replace").decode(
-            sys.stderr.encoding or "utf-8"), file=sys.stderr)  # fmt: skip
+        click.echo(line.encode(encoding, "replace").decode(encoding), err=True)
 
 
 def _closed_pipe() -> int:
@@ -239,7 +239,7 @@ def cli(debug: bool) -> None:
 def compare_command(
     source: str, as_json: bool, progress: bool | None, debug: bool, dry_run: bool, **options: Any
 ) -> None:
-    """Train several models on SOURCE and compare them honestly.
+    r"""Train several models on SOURCE and compare them honestly.
 
     SOURCE is a folder of class folders, a tree with train/ and test/, a CSV, TSV or Parquet
     manifest, a CSV of pixels, a folder of IDX files, an npz, a zip or tar of class folders,

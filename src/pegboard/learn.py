@@ -207,6 +207,7 @@ def embed(
     def reader(index: int) -> Callable[[], Any]:
         return lambda: task.photos.one(index, job.spec)
 
+    assert job.weights is not None, f"{job.name.typed} has no pretrained backbone"
     embedder = Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
     items = [(task.keys[index], reader(int(index))) for index in indices]
     return embedder.features(items, budget=budget or Budget(), progress=progress or Progress())

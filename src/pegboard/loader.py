@@ -64,7 +64,8 @@ class Photos:
     def one(self, index: int, spec: InputSpec) -> Pixels:
         """Return one photo, ``spec.shape`` uint8."""
         if spec in self._arrays:
-            return self._arrays[spec][index]
+            pixels: Pixels = self._arrays[spec][index]
+            return pixels
         try:
             return fitted(self.payload(index), spec)
         except UnusableImage as error:

@@ -52,7 +52,7 @@ class FitChoice:
 
     fit: Fit
     reason: str
-    scores: Mapping[str, float] | None = None
+    scores: Mapping[Fit, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def recipe_for(
         return Recipe("default", "features", (phase,), batch_size=64, label_smoothing=0.05)
     if name.mode == "net":
         return _default_net(name, spec, classes, training_photos)
-    return _default_backbone(name, classes)
+    return _default_backbone(name, spec, classes)
 
 
 def may_mirror(classes: Sequence[str], spec: InputSpec) -> bool:
@@ -217,8 +217,8 @@ def _default_net(
     )
 
 
-def _default_backbone(name: ModelName, classes: Sequence[str]) -> Recipe:
-    augmentation = replace(PHOTO_LIGHT, mirror=True)
+def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) -> Recipe:
+    augmentation = replace(PHOTO_LIGHT, mirror=may_mirror(classes, spec))
     if name.mode == "scratch":
         phase = Phase(epochs=60, patience=15, learning_rate=2e-3, weight_decay=2e-2)
         return Recipe(

@@ -208,7 +208,7 @@ class Trainer:
         self.dtype = low_precision_dtype(device) if recipe.low_precision else None
         weights = None if class_weights is None else torch.from_numpy(class_weights).to(device)
         self.loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=recipe.label_smoothing)
-        self.scaler = torch.amp.GradScaler(enabled=self.dtype is torch.float16)
+        self.scaler = torch.amp.grad_scaler.GradScaler(enabled=self.dtype is torch.float16)
         self.state = TrainingState()
         self._generator = torch.Generator()
         self._stopped = False
@@ -268,7 +268,9 @@ class Trainer:
             group | {"base_rate": group["lr"]}
             for group in parameter_groups(self.module, phase)
         ]  # fmt: skip
-        return kinds[phase.optimizer](groups, fused=self.device.type in ("cpu", "cuda"))
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer: torch.optim.Optimizer = kinds[phase.optimizer](groups, fused=fused)
+        return optimizer
 
     def _run_epoch(self, phase: Phase, optimizer: torch.optim.Optimizer, bar: Step) -> None:
         started = time.perf_counter()

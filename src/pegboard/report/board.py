@@ -66,7 +66,8 @@ def _leaderboard_row(model: Json, run: Run, n: int, ties: set[str]) -> Leaderboa
         parameters=plain(model.get("params"), "{:,.0f}"),
         train_time=time_of(model.get("train_seconds")),
         epochs=plain(model.get("epochs"), "{:,.0f}"),
-        seeds=over_seeds(model),
+        seeds_accuracy=over_seeds(model, "accuracy"),
+        seeds_macro_f1=over_seeds(model, "macro_f1"),
     )
 
 
@@ -92,14 +93,14 @@ def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:
     return tuple(note for note, holds in notes if holds)
 
 
-def over_seeds(model: Json) -> str:
-    """Return mean ± standard deviation over seeds; a dash for a single seed."""
+def over_seeds(model: Json, quantity: str) -> Number:
+    """Return a figure's mean ± standard deviation over seeds; a dash for a single seed."""
     mean, sd, n = model.get("mean"), model.get("sd"), model["n"]
     if not mean or not sd:
-        return MISSING
-    accuracy = f"{percentage(mean['accuracy'], n).shown} ± {percentage(sd['accuracy'], n).shown}"
-    macro_f1 = f"{share(mean['macro_f1'], n).shown} ± {share(sd['macro_f1'], n).shown}"
-    return f"accuracy {accuracy}, macro-F1 {macro_f1} ({len(model['seeds'])} seeds)"
+        return Number(MISSING)
+    form = percentage if quantity == "accuracy" else share
+    middle, spread = form(mean[quantity], n), form(sd[quantity], n)
+    return Number(f"{middle.shown.removesuffix(' %')} ± {spread.shown}", middle.exact)
 
 
 def comparisons(run: Run) -> tuple[ComparisonRow, ...]:

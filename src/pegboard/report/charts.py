@@ -51,21 +51,21 @@ _STYLE = {
     "axes.facecolor": "none",
     "axes.grid": True,
     "axes.labelcolor": INK,
-    "axes.labelsize": 9,
+    "axes.labelsize": 10,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
-    "axes.titlesize": 10,
+    "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "figure.facecolor": PAPER,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
+    "font.size": 10,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.8,
     "savefig.facecolor": PAPER,
@@ -78,10 +78,10 @@ _STYLE = {
     "text.color": INK,
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
-    "xtick.labelsize": 8,
+    "xtick.labelsize": 9,
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
-    "ytick.labelsize": 8,
+    "ytick.labelsize": 9,
 }
 
 LONGEST_NAME = 26
@@ -284,7 +284,7 @@ def _count_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float
 def accuracy_bars(points: Sequence[Point]) -> Figure:
     """One line per model: its accuracy in percent as a dot, the 95 % interval as a bar."""
     with _style():
-        figure = _figure(7.2, 0.9 + 0.34 * len(points))
+        figure = _figure(6.2, 0.9 + 0.36 * len(points))
         axes = figure.subplots()
         for place, point in enumerate(points):
             colour = MUTED if point.baseline else FIRST
@@ -314,7 +314,7 @@ def pareto(points: Sequence[Point]) -> Figure:
         (point for point in points if point.latency_ms), key=lambda point: point.latency_ms or 0.0
     )
     with _style():
-        figure = _figure(7.2, 3.9)
+        figure = _figure(6.2, 3.8)
         axes = figure.subplots()
         front = [point for point in shown if point.pareto]
         axes.plot(
@@ -325,19 +325,35 @@ def pareto(points: Sequence[Point]) -> Figure:
             linewidth=1.2,
             label="Pareto front",
         )
-        for point in shown:
-            _place(axes, point)
+        for point, above in zip(shown, _label_sides(shown), strict=True):
+            _place(axes, point, above=above)
         axes.set_xscale("log")
         _plain_numbers(axes)
         axes.margins(x=0.16, y=0.14)
         axes.set_xlabel("milliseconds for one photo (median; logarithmic)")
         axes.set_ylabel("accuracy on the test photos, %")
         if front:
-            axes.legend(loc="lower right")
+            figure.legend(loc="outside upper right")
     return figure
 
 
-def _place(axes: Axes, point: Point) -> None:
+def _label_sides(points: Sequence[Point]) -> list[bool]:
+    """Whether each name stands above its dot: below where the last one is in the way."""
+    low, high = min(p.value for p in points), max(p.value for p in points)
+    near = 0.12 * (high - low) + 0.5
+    sides: list[bool] = []
+    for index, point in enumerate(points):
+        before = points[index - 1] if index else None
+        crowded = (
+            before is not None
+            and abs(before.value - point.value) < near
+            and (point.latency_ms or 0.0) < 2 * (before.latency_ms or 0.0)
+        )
+        sides.append(not (crowded and sides[-1]))
+    return sides
+
+
+def _place(axes: Axes, point: Point, *, above: bool) -> None:
     axes.plot(
         point.latency_ms or 0.0,
         point.value,
@@ -350,10 +366,11 @@ def _place(axes: Axes, point: Point) -> None:
     axes.annotate(
         shortened(point.name),
         (point.latency_ms or 0.0, point.value),
-        xytext=(0, 7),
+        xytext=(0, 8 if above else -8),
         textcoords="offset points",
         ha="center",
-        fontsize=8,
+        va="bottom" if above else "top",
+        fontsize=9,
     )
 
 
@@ -404,7 +421,7 @@ def class_balance(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -
     with _style():
         if len(classes) > MOST_NAMED_CLASSES:
             return _balance_curve(counts)
-        figure = _figure(7.2, 0.9 + 0.27 * max(len(classes), 2))
+        figure = _figure(6.2, 0.9 + 0.27 * max(len(classes), 2))
         axes = figure.subplots()
         left = np.zeros(len(classes))
         for (split, values), colour in zip(counts.items(), (FIRST, THIRD, SECOND), strict=False):
@@ -430,7 +447,7 @@ def class_balance(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -
 
 def _balance_curve(counts: Mapping[str, Sequence[int]]) -> Figure:
     total = np.sort(np.sum([np.asarray(values) for values in counts.values()], axis=0))[::-1]
-    figure = _figure(7.2, 3.0)
+    figure = _figure(6.2, 3.0)
     axes = figure.subplots()
     axes.fill_between(np.arange(1, len(total) + 1), total, color=FIRST, alpha=0.35, step="mid")
     axes.step(np.arange(1, len(total) + 1), total, where="mid", color=FIRST)

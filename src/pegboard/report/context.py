@@ -67,8 +67,8 @@ class LeaderboardRow:
         Quality on the test photos, and on the validation photos.
     latency, latency_p95, throughput, size, memory, parameters, train_time, epochs
         Cost.
-    seeds
-        Mean and spread over seeds; a dash for a single seed.
+    seeds_accuracy, seeds_macro_f1
+        Mean ± standard deviation over seeds; a dash for a single seed.
     """
 
     name: str
@@ -91,7 +91,8 @@ class LeaderboardRow:
     parameters: Number
     train_time: Number
     epochs: Number
-    seeds: str
+    seeds_accuracy: Number
+    seeds_macro_f1: Number
 
 
 @dataclass(frozen=True)

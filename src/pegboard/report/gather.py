@@ -28,7 +28,7 @@ from pegboard.report.context import (
     RepeatSection,
     ReportContext,
 )
-from pegboard.report.numbers import MISSING, bytes_of, whole_percent
+from pegboard.report.numbers import bytes_of, whole_percent
 from pegboard.report.run import Json, Run, Shelf
 from pegboard.report.sections import model_sections
 from pegboard.words import summary
@@ -56,7 +56,7 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
         summary=tuple(summary(dict(run.leaderboard))),
         highlights=highlights(run, n),
         n=n,
-        several_seeds=any(row.seeds != MISSING for row in rows),
+        several_seeds=any(row.seeds_accuracy.exact for row in rows),
         rows=rows,
         scores=score_chart(run, shelf),
         pareto=pareto_chart(run, shelf),
@@ -86,7 +86,7 @@ def _date(started: Any) -> str:
 def _data(run: Run, shelf: Shelf) -> DataSection:
     left_out = run.intake.get("left_out", ())
     counts = _counts(run)
-    totals = [sum(column) for column in zip(*((r.train, r.validation, r.test) for r in counts))]
+    totals = [sum(getattr(row, split) for row in counts) for split in SPLITS]
     return DataSection(
         found=run.intake["found"],
         used=run.intake["used"],

@@ -36,7 +36,8 @@ def write_report(run_folder: Path) -> Path:
         When matplotlib is not installed.
     """
     require_extra("matplotlib", "report")
-    from pegboard.report.gather import Run, build_context  # noqa: PLC0415
+    from pegboard.report.gather import build_context  # noqa: PLC0415
+    from pegboard.report.run import Run  # noqa: PLC0415
 
     folder = RunFolder(run_folder)
     run = Run.read(folder)

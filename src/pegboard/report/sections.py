@@ -109,7 +109,8 @@ def _facts(model: Json, n: int) -> tuple[tuple[str, str], ...]:
         ("Photos a second, 32 at once", plain(model.get("images_per_second"), "{:,.0f}").shown),
         ("Size of the exported model", bytes_of(model.get("size_bytes")).shown),
         ("Most memory used", bytes_of(model.get("peak_memory_bytes")).shown),
-        ("Over several seeds", over_seeds(model)),
+        ("Accuracy over seeds", over_seeds(model, "accuracy").shown),
+        ("Macro-F1 over seeds", over_seeds(model, "macro_f1").shown),
     ]
     return tuple((title, value) for title, value in facts if value != MISSING)
 
