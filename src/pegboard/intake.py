@@ -246,38 +246,57 @@ def looks_alike(one: str, other: str) -> bool:
     ending, or in one slip of the keyboard in a long word. Names whose digits differ
     never are: ``type 1`` is not ``type 2``.
     """
-    one, other = _spelling(one), _spelling(other)
-    if one == other:
+    spelling, other_spelling = _spelling(one), _spelling(other)
+    if spelling == other_spelling:
         return True
-    if abs(len(one) - len(other)) > 2 or re.findall(r"\d+", one) != re.findall(r"\d+", other):
+    if re.findall(r"\d+", spelling) != re.findall(r"\d+", other_spelling):
         return False
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((spelling, other_spelling), key=len)
     if len(short) >= 3 and long in (f"{short}s", f"{short}es"):
         return True
-    return one[:1] == other[:1] and _is_slip(short, long)
+    return _differ_by_a_slip(_words(one), _words(other))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _spelling(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", name).casefold()
     # "1.5" is not "15": separators between digits stay.
-    kept = re.sub(r"(?<=\d)[\s_.-]+(?=\d)", "_", folded)
+    kept = re.sub(r"(?<=\d)[\s_.-]+(?=\d)", "_", _folded(name))
     return re.sub(r"(?<!\d)[\s_.-]+|[\s_.-]+(?!\d)", "", kept)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\s_.-]+", _folded(name)) if word]
+
+
+def _differ_by_a_slip(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether one word differs, by a slip of the keyboard ("type a" and "type b" do not)."""
+    if len(words) != len(others):
+        return False
+    differing = [pair for pair in zip(words, others, strict=True) if pair[0] != pair[1]]
+    if len(differing) != 1 or differing[0][0][0] != differing[0][1][0]:
+        return False
+    short, long = sorted(differing[0], key=len)
+    return _is_slip(short, long)
 
 
 def _is_slip(short: str, long: str) -> bool:
     """Whether one keyboard slip leads from one word to the other.
 
     Two neighbours swapped or a letter doubled in words of 5 and more; any other single
-    letter only from 9 on, because short words are close to each other by nature (horse,
-    house).
+    letter only in words of 8 and more, because short words are close to each other by nature
+    (horse, house), and never the last, which often numbers things (caseA, caseB).
     """
-    if len(short) < 5:
+    if len(short) < 5 or len(long) - len(short) > 1:
         return False
     pairs = zip(short, long, strict=False)
     start = next((at for at, (a, b) in enumerate(pairs) if a != b), len(short))
+    is_long_enough = len(short) >= 8 and start < len(long) - 1
     if len(short) == len(long):
         swapped = short[:start] + short[start : start + 2][::-1] + short[start + 2 :]
-        return swapped == long or (len(short) >= 9 and short[start + 1 :] == long[start + 1 :])
+        return swapped == long or (is_long_enough and short[start + 1 :] == long[start + 1 :])
     if long[:start] + long[start + 1 :] != short:
         return False
-    return long[start] == long[start - 1] or len(short) >= 8
+    return is_long_enough or long[start] == long[start - 1]

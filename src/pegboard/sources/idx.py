@@ -90,7 +90,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
             start = opened.read(4)
             if len(start) < 4 or start[:3] != b"\0\0\x08" or not 1 <= start[3] <= 4:
                 raise SourceError(f"{file}: expected an IDX file of unsigned bytes, found another")
-            shape = tuple(np.frombuffer(opened.read(4 * start[3]), dtype=">u4").tolist())
+            shape = _shape(opened.read(4 * start[3]))
             size = math.prod(shape)
             if len(shape) != start[3] or size > MAX_ARRAY_BYTES:
                 raise SourceError(f"{file}: the IDX header is damaged (shape {shape})")
@@ -100,6 +100,10 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     if len(data) < size:
         raise SourceError(f"{file}: expected {size:,} bytes for shape {shape}, found {len(data):,}")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _shape(header: bytes) -> tuple[int, ...]:
+    return tuple(int.from_bytes(header[at : at + 4], "big") for at in range(0, len(header) - 3, 4))
 
 
 def _is_gzip(file: Path) -> bool:

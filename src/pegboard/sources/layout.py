@@ -71,12 +71,16 @@ def tree_layout(files: Sequence[Parts], *, see_through: bool, where: str) -> Lay
 
 
 def _wrappers(files: Sequence[Parts]) -> int:
+    """Return how many folders, one inside the other, only wrap two or more folders."""
     depth = 0
     while True:
         below = _folders_below(files, depth)
-        if len(below) != 1 or len(next(iter(below.values()))) < 2:
-            return depth
+        inner = next(iter(below.values())) if len(below) == 1 else set()
+        if not inner:
+            return 0  # a single chain of folders: the first is the class
         depth += 1
+        if len(inner) >= 2:
+            return depth
 
 
 def _folders_below(files: Sequence[Parts], depth: int) -> dict[str, set[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -40,11 +41,6 @@ def open_npz(file: Path) -> ArraySource:
     arrays = _read_arrays(file)
     pairs = [(x, y, split) for x, y, split in _KEYS if x in arrays and y in arrays]
     splits = {split for _, _, split in pairs}
-    if "train" not in splits:
-        raise SourceError(
-            f"{file}: expected the arrays x_train, y_train, x_test and y_test, "
-            f"found {', '.join(sorted(arrays)) or 'none'}"
-        )
     blocks = []
     for x, y, split in pairs:
         where = f"{file.name}#{x}"
@@ -59,6 +55,7 @@ def _read_arrays(file: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            _check_names(file, members)
             arrays = {}
             for name in sorted(wanted & members.keys()):
                 with archive.open(members[name]) as member:
@@ -69,12 +66,15 @@ def _read_arrays(file: Path) -> dict[str, NDArray[np.generic]]:
         raise SourceError(f"{file} is not a readable npz file: {_first_line(error)}") from error
     except (NotImplementedError, RuntimeError, MemoryError) as error:
         raise SourceError(f"{file} cannot be opened: {_first_line(error)}") from error
-    if not arrays:
-        found = ", ".join(sorted(members)) or "none"
-        raise SourceError(
-            f"{file}: expected the arrays x_train, y_train, x_test and y_test, found {found}"
-        )
     return arrays
+
+
+def _check_names(file: Path, found: Collection[str]) -> None:
+    if not any(x in found and y in found for x, y, split in _KEYS if split == "train"):
+        raise SourceError(
+            f"{file}: expected the arrays x_train, y_train, x_test and y_test, "
+            f"found {', '.join(sorted(found)) or 'none'}"
+        )
 
 
 def _read_array(member: IO[bytes], where: str) -> NDArray[np.generic]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +23,20 @@ LEAST_PIXELS = 16
 
 
 def looks_like_pixels(text: str, options: SourceOptions) -> bool:
-    """Whether a table holds pixels: at least 17 columns, numbers from the second row on."""
-    lines = [line for line in text[: 2**20].splitlines()[:5] if line.strip()][:2]
+    """Whether a table holds pixels: 17 columns or more, one of its first rows all numbers."""
+    lines = [line for line in _first_lines(text, 6) if line.strip()]
     if not lines:
         return False
     rows = list(csv.reader(lines, delimiter=delimiter_of(lines[0])))
     if len(rows[0]) <= LEAST_PIXELS or options.path_column in rows[0]:
         return False
-    return all(_is_number(cell) for cell in rows[-1][1:-1])
+    return any(all(_is_number(cell) for cell in row[1:-1]) for row in rows if len(row) > 2)
+
+
+def _first_lines(text: str, count: int) -> list[str]:
+    """Return the first lines without splitting a hundred megabytes for them."""
+    with StringIO(text) as lines:
+        return [line.rstrip("\r\n") for line in islice(lines, count)]
 
 
 def open_pixels_csv(file: Path, text: str, options: SourceOptions) -> ArraySource:
@@ -93,7 +101,7 @@ def _label_column(file: Path, first: Sequence[str], options: SourceOptions) -> t
             raise SourceError(f"{file} has more than one column named {', '.join(twice)}")
         return names.index(options.label_column.casefold()), True
     # A first column that is a word is a label; a header has words behind it too.
-    has_header = not all(_is_number(name) for name in names[1:])
+    has_header = sum(map(_is_number, names[1:])) < len(names) / 2
     if has_header and math.isqrt(len(first)) ** 2 == len(first):
         raise SourceError(
             f"{file} has {len(first)} pixel columns and no label column; "
