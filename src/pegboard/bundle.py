@@ -47,6 +47,10 @@ MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT = 0.999
 """Least share of photos on which both name the same class."""
 
+AT_ONCE = 8
+"""Photos in one call of the network. More is no faster on a CPU and takes more memory:
+EfficientNet-Lite0 at 224 px peaked at 289 MiB with 8 and at 804 MiB with 32."""
+
 _MODEL, _INFO, _CARD = "model.onnx", "model.json", "card.md"
 _REFERENCE, _CHECKSUMS = "reference.npz", "checksums.json"
 _MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
@@ -296,7 +300,8 @@ class Network:
     ) -> None:
         self._session = _open_session(model, threads)
         self._shape = spec.shape
-        self._check_graph(classes)
+        self._classes = classes
+        self._check_graph()
 
     def probabilities(self, images: Pixels) -> NDArray[np.float32]:
         """Return the probability of every class.
@@ -310,13 +315,16 @@ class Network:
         -------
         ``(n, classes)`` float32.
         """
-        (result,) = self._session.run(["probabilities"], {"images": images})
-        return np.asarray(result, dtype=np.float32)
+        parts = [
+            self._session.run(["probabilities"], {"images": images[start : start + AT_ONCE]})[0]
+            for start in range(0, len(images), AT_ONCE)
+        ]
+        return np.concatenate([np.empty((0, self._classes), np.float32), *parts])
 
-    def _check_graph(self, classes: int) -> None:
+    def _check_graph(self) -> None:
         inputs = {value.name: value for value in self._session.get_inputs()}
         outputs = {value.name: value for value in self._session.get_outputs()}
-        expected_in, expected_out = list(self._shape), classes
+        expected_in, expected_out = list(self._shape), self._classes
         if (
             list(inputs) != ["images"]
             or inputs["images"].type != "tensor(uint8)"

@@ -30,7 +30,7 @@ from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction, Tally, write_rows
 
 BATCH = 32
-"""Photos per call of the network: more gains nothing on a CPU and costs memory."""
+"""Photos decoded while the network works on as many before them."""
 
 _STDIN = "-"
 

@@ -21,15 +21,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.bundle import AT_ONCE
 from pegboard.errors import PegboardError
-from pegboard.predict import BATCH, Predictor
+from pegboard.predict import Predictor
 
 REPEATS = 50
 """Single photos timed: enough for a 95th percentile."""
 SINGLE_SECONDS = 1.5
 """No further single photo is timed after this long, once there are five."""
 BATCH_SECONDS = 1.5
-"""Batches are timed for about this long."""
+"""Many photos at once are timed for about this long; of a slow model at least eight photos."""
 _LEAST = 5
 _WARM_UP = 3
 _TIMEOUT = 300
@@ -45,7 +46,8 @@ class Speed:
         Median and 95th percentile of the milliseconds from one photo's bytes in memory to its
         label, one photo at a time.
     images_per_second
-        Photos in batches of 32, decoding included.
+        Many photos given at once, decoding included: batches of 32, of which the network takes
+        eight in one call.
     peak_memory_bytes
         Largest resident memory of the process that did both; None where the system does not
         tell.
@@ -66,7 +68,8 @@ def measure(
 ) -> Speed:
     """Measure a bundle in a child process.
 
-    Takes about four seconds; a slow model a little longer.
+    Takes about four seconds; longer with a model that takes more than a tenth of a second for
+    one photo.
 
     Parameters
     ----------
@@ -158,19 +161,19 @@ def _singles(
 
 
 def _throughput(predictor: Predictor, payloads: Sequence[bytes | NDArray[np.uint8]]) -> float:
-    """Return photos per second."""
+    """Return photos per second, of as many as take about ``BATCH_SECONDS``."""
     photos = cycle(payloads)
 
-    def seconds(batches: int) -> float:
-        batch = list(islice(photos, batches * BATCH))
+    def seconds(count: int) -> float:
+        batch = list(islice(photos, count))
         start = time.perf_counter()
         predictor.predict(batch)
         return time.perf_counter() - start
 
-    first = seconds(1)  # sets up memory
-    once = seconds(1) if first < BATCH_SECONDS else first
-    batches = max(1, round(BATCH_SECONDS / once))
-    return batches * BATCH / seconds(batches)
+    first = seconds(AT_ONCE)  # sets up memory
+    once = seconds(AT_ONCE) if first < BATCH_SECONDS else first
+    count = AT_ONCE * max(1, round(BATCH_SECONDS / once))
+    return count / seconds(count)
 
 
 def peak_memory() -> int | None:
