@@ -195,6 +195,18 @@ def test_dcnn_layer_by_layer() -> None:
     ]  # fmt: skip
 
 
+def test_fastcnn_halves_its_map_until_it_is_small() -> None:
+    def last_map(side: int) -> tuple[int, ...]:
+        rows = table("fastcnn", image_size=side, native_shape=(side, side, 1))
+        return rows[-3].output_shape
+
+    assert last_map(28) == (7, 7, 128)
+    assert last_map(8) == (2, 2, 128)
+    assert last_map(64) == (8, 8, 192)
+    assert last_map(150) == (5, 5, 256)
+    assert parameters(table("fastcnn", native_shape=DIGITS)) == 243_282
+
+
 def test_vgg16_has_the_published_parameters() -> None:
     """138,357,544 with its three dense layers, of which the last convolution needs none."""
     import timm

@@ -14,10 +14,10 @@ from torch import nn
 
 from pegboard.inputs import InputSpec
 
-FAST_WIDTHS = (32, 64, 128, 256)
-"""Channels of ``fastcnn``'s stages; further stages repeat the last."""
+FAST_WIDTHS = (24, 64, 96, 128, 192, 256)
+"""Channels of ``fastcnn``'s convolutions in order; further ones repeat the last."""
 FAST_MAP = 8
-"""``fastcnn`` halves its map until no side is longer than this."""
+"""``fastcnn`` halves its map until no side is longer than this, and twice at least."""
 
 
 def build_net(base: str, classes: int, spec: InputSpec) -> nn.Module:
@@ -111,22 +111,27 @@ def _cnn4(classes: int, spec: InputSpec) -> Layers:
 
 
 def _fastcnn(classes: int, spec: InputSpec) -> Layers:
-    """Ours: pairs of 3x3 convolutions with batch norm, the first of each pair strided.
+    """Ours: 3x3 convolutions with batch norm; strides do the work of pooling.
 
-    Digits (28 px) see maps of 28, 14 and 7 px. Strides replace pooling, and the global average
-    the dense layer, so most of the time goes into matrix products.
+    Digits of 28 px see maps of 28, 14, 7 and 7 px. The last map is flattened rather than
+    averaged: on MNIST (50,000 to train, one epoch, one seed, 10,000 to validate) a flattened net
+    had .9892 after 29 s of one core, a larger one with an average .9877 after 44 s.
     """
-    yield from _normalised("stem", spec.channels, FAST_WIDTHS[0], 1)
-    channels, longest, stage = FAST_WIDTHS[0], max(spec.height, spec.width), 0
-    while longest > FAST_MAP or stage < 2:
-        stage += 1
-        filters = FAST_WIDTHS[min(stage, len(FAST_WIDTHS) - 1)]
-        yield from _normalised(f"down{stage}", channels, filters, 2)
-        yield from _normalised(f"conv{stage}", filters, filters, 1)
-        channels, longest = filters, (longest + 1) // 2
-    yield "pool", nn.AdaptiveAvgPool2d(1)
+    channels, height, width, index = FAST_WIDTHS[0], spec.height, spec.width, 0
+    yield from _normalised("conv1", spec.channels, channels, 1)
+    while max(height, width) > FAST_MAP or index < 2:
+        index += 1
+        filters = _fast_width(index)
+        yield from _normalised(f"conv{index + 1}", channels, filters, 2)
+        channels, height, width = filters, (height + 1) // 2, (width + 1) // 2
+    filters = _fast_width(index + 1)
+    yield from _normalised(f"conv{index + 2}", channels, filters, 1)
     yield "flatten", nn.Flatten()
-    yield "logits", nn.Linear(channels, classes)
+    yield "logits", nn.Linear(filters * height * width, classes)
+
+
+def _fast_width(index: int) -> int:
+    return FAST_WIDTHS[min(index, len(FAST_WIDTHS) - 1)]
 
 
 def _normalised(name: str, channels: int, filters: int, stride: int) -> Layers:
