@@ -86,7 +86,7 @@ def _ties(run: Run) -> set[str]:
 def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:
     notes = (
         ("best", best),
-        ("not shown to differ from the best", tie),
+        ("tied with the best", tie),
         ("Pareto front", bool(model.get("pareto"))),
         ("baseline", bool(model.get("baseline"))),
     )

@@ -366,9 +366,9 @@ def _place(axes: Axes, point: Point, *, above: bool) -> None:
     axes.annotate(
         shortened(point.name),
         (point.latency_ms or 0.0, point.value),
-        xytext=(0, 8 if above else -8),
+        xytext=(0, 8) if above else (2, -8),
         textcoords="offset points",
-        ha="center",
+        ha="center" if above else "left",
         va="bottom" if above else "top",
         fontsize=9,
     )
@@ -468,10 +468,10 @@ def to_svg(figure: Figure) -> str:
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return the figure as a PNG at 144 dots per inch."""
+    """Return the figure as a PNG at 120 dots per inch."""
     target = io.BytesIO()
     with _style():
-        figure.savefig(target, format="png", dpi=144, metadata={"Software": None})
+        figure.savefig(target, format="png", dpi=120, metadata={"Software": None})
     return target.getvalue()
 
 
@@ -495,7 +495,8 @@ def embeddable(svg: str, *, name: str, alt: str) -> str:
     svg = re.sub(r'\b(width|height)="[\d.]+pt" ?', "", svg, count=2)
     label = quoteattr(alt)
     # On a phone a wide figure scrolls in its box before its letters become too small.
-    style = f"max-width: {width * 4 / 3:.0f}px; min-width: {min(width, 620) * 0.8:.0f}px"
+    pixels = width * 4 / 3
+    style = f"max-width: {pixels:.0f}px; min-width: {0.8 * pixels:.0f}px"
     return svg.replace("<svg ", f'<svg role="img" aria-label={label} style="{style}" ', 1)
 
 

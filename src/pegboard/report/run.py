@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pegboard.errors import RunFolderError
+from pegboard.leaderboard import Leaderboard
 from pegboard.report.context import Chart
 from pegboard.runs import ModelFolder, RunFolder, read_json
 
@@ -39,14 +41,16 @@ class Run:
         Raises
         ------
         RunFolderError
-            When one is missing or not JSON.
+            When one is missing, or holds something else.
         """
-        return cls(
-            folder,
-            leaderboard=read_json(folder.leaderboard),
-            run=read_json(folder.run),
-            intake=read_json(folder.intake),
-        )
+        leaderboard, run, intake = map(read_json, (folder.leaderboard, folder.run, folder.intake))
+        # Read as a whole, so that what is missing is said in one line and not met half-way.
+        Leaderboard.from_json(leaderboard)
+        if not isinstance(run, dict):
+            raise RunFolderError(f"{folder.run}: expected settings, found {type(run).__name__}")
+        if not isinstance(intake, dict) or not {"found", "used", "left_out"} <= intake.keys():
+            raise RunFolderError(f"{folder.intake}: expected found, used and left_out")
+        return cls(folder, leaderboard, run, intake)
 
     @property
     def models(self) -> Sequence[Json]:

@@ -133,9 +133,9 @@ def _curves(name: str, files: ModelFolder, best_epoch: int | None, shelf: Shelf)
 
 
 def _history(files: ModelFolder, best_epoch: int | None) -> charts.History | None:
-    """Return the history; None for a model that has no epochs."""
+    """Return the history; None for a model that has no epochs, or one: no curve, that is."""
     rows = read_history(files.history) if files.history.exists() else []
-    if not rows:
+    if len(rows) < 2:
         return None
     epochs = np.array([int(row["epoch"]) for row in rows])
     columns = {key: np.array([row[key] for row in rows]) for key in rows[0] if key != "epoch"}
