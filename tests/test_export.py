@@ -14,6 +14,8 @@ from pegboard.bundle import BundleInfo, Network, read_bundle
 from pegboard.errors import BundleError
 from pegboard.export import FIT_MEANING, DeployedModel, answers, check_parity, make_bundle, to_onnx
 from pegboard.inputs import FITS, InputSpec
+from pegboard.models.build import build_model
+from pegboard.models.registry import input_spec, parse_model_name
 
 CLASSES = ("disc", "square", "größe", "cross")
 COLOUR = InputSpec(24, 32, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -95,6 +97,18 @@ def test_the_exported_graph_answers_as_the_textbook_says(
     for n in (1, 2, 7):
         expected = by_hand(net, spec, 1.7, photos(spec, n))
         np.testing.assert_allclose(network.probabilities(photos(spec, n)), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["lm", "nn", "dnn", "dnnd", "cnn", "dcnn", "cnn4", "fastcnn"])
+def test_every_small_net_is_exported_and_proven(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    parsed = parse_model_name(name)
+    shape = (72, 72, 3) if name == "cnn4" else (28, 28, 1)
+    spec = input_spec(parsed, native_shape=shape)
+    net = build_model(parsed, len(CLASSES), spec)
+    made = make_bundle(tmp_path / "a.pegboard", net, info(spec), [photos(spec)])
+    assert made.parity is not None
+    assert made.parity.max_difference < 1e-5
 
 
 def test_one_mean_stands_for_all_channels() -> None:

@@ -473,6 +473,20 @@ def test_exit_codes_follow_the_contract() -> None:
     assert Tally(classified=1).exit_code(strict=True) == 0
 
 
+@given(st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_an_exit_code_of_1_has_a_reason(classified: int, failed: int, strict: bool) -> None:
+    tally = Tally(classified, failed)
+    assert (tally.complaint(strict=strict) is None) == (tally.exit_code(strict=strict) == 0)
+
+
+def test_an_empty_folder_has_no_rows(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    for kind, expected in (("json", b"[]\n"), ("jsonl", b"")):
+        text, tally = answers(predictor, tmp_path / "none", kind=kind)
+        assert text == expected
+        assert tally.complaint() == "expected at least one photo, found no files"
+
+
 # --- the process -------------------------------------------------------------------------
 
 

@@ -90,6 +90,19 @@ class Tally:
         """Return 0 if any photo was classified (with ``strict``: and none failed), else 1."""
         return 0 if self.classified and not (strict and self.failed) else 1
 
+    def complaint(self, *, strict: bool = False) -> str | None:
+        """Return why the exit code is 1, or None if it is 0."""
+        if self.exit_code(strict=strict) == 0:
+            return None
+        met = self.classified + self.failed
+        if met == 0:
+            return "expected at least one photo, found no files"
+        if self.classified == 0:
+            return f"no photo was classified; none of the {self.failed} files could be used"
+        return (
+            f"{self.failed} of {self.classified + self.failed} files could not be used (--strict)"
+        )
+
 
 def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: int = 3) -> Tally:
     """Write answers in one of :data:`FORMATS`, UTF-8.

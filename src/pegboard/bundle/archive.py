@@ -1,0 +1,296 @@
+"""Writing and reading the zip, with nothing left unchecked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pegboard import __version__
+from pegboard.bundle.card import model_card
+from pegboard.bundle.info import FORMAT, SUFFIX, BundleInfo
+from pegboard.bundle.network import Network, Reference, blow_up, reference_grids
+from pegboard.errors import BundleError
+from pegboard.files import atomic_path
+
+_MODEL, _INFO, _CARD = "model.onnx", "model.json", "card.md"
+_REFERENCE, _CHECKSUMS = "reference.npz", "checksums.json"
+_MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
+_LARGEST = {_MODEL: 2**31, _INFO: 2**24, _CARD: 2**22, _REFERENCE: 2**26, _CHECKSUMS: 2**16}
+"""Bytes; ONNX itself ends at 2 GiB."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The zip format's first day: a date would make equal bundles differ."""
+_ZIP_MAGIC = b"PK\x03\x04"
+
+# What zipfile raises on altered archives besides BadZipFile.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+)
+
+
+class DamagedBundleError(BundleError):
+    """A bundle whose bytes are not those that were written."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and found whole."""
+
+    path: Path
+    info: BundleInfo
+    model: bytes = field(repr=False)
+    """The ONNX file."""
+    card: str = field(repr=False)
+    reference: Reference = field(repr=False)
+
+
+# --- writing -----------------------------------------------------------------------------
+
+
+def write_bundle(
+    path: str | Path,
+    *,
+    onnx: bytes | Path,
+    info: BundleInfo,
+    reference: Reference | None = None,
+) -> None:
+    """Write a bundle, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; one that exists is replaced.
+    onnx
+        The network (or its file): input ``images`` uint8 ``(N, height, width, channels)``,
+        output ``probabilities`` float32 ``(N, classes)``.
+    info
+        What is said about it.
+    reference
+        The trained model's answers to the reference inputs; without them, the answers of
+        ``onnx`` itself on this machine are stored.
+
+    Raises
+    ------
+    BundleError
+        When the network does not fit ``info``.
+    PegboardError
+        When the file cannot be written.
+    """
+    info.check()
+    model = onnx if isinstance(onnx, bytes) else onnx.read_bytes()
+    if reference is None:
+        network = Network(model, info.input, len(info.classes))
+        grids = reference_grids(info.input.channels)
+        reference = Reference(grids, network.probabilities(blow_up(grids, info.input)))
+    members = {
+        _CARD: model_card(info).encode(),
+        _INFO: _json_bytes(info.to_json()),
+        _MODEL: model,
+        _REFERENCE: _reference_bytes(reference),
+    }
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+    _write_zip(Path(path), members | {_CHECKSUMS: _json_bytes(sums)})
+
+
+def rewrite_info(path: str | Path, info: BundleInfo) -> None:
+    """Replace what a bundle says about its model, such as figures measured on the bundle.
+
+    Raises
+    ------
+    BundleError
+        When the file is no bundle, or ``info`` does not fit its network.
+    """
+    bundle = read_bundle(path)
+    old = bundle.info
+    if (info.input, info.classes, info.temperature) != (old.input, old.classes, old.temperature):
+        raise BundleError(f"{path}: the new description belongs to another network")
+    write_bundle(path, onnx=bundle.model, info=info, reference=bundle.reference)
+
+
+def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(members):
+            member = zipfile.ZipInfo(name, date_time=_EPOCH)
+            member.create_system = 3  # else the byte says on which system it was written
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, members[name], compress_type=zipfile.ZIP_STORED)
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _reference_bytes(reference: Reference) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, grids=reference.grids, probabilities=reference.probabilities)
+    return stream.getvalue()
+
+
+# --- reading -----------------------------------------------------------------------------
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and check all of it: archive, format, members, sizes, checksums, values.
+
+    Raises
+    ------
+    BundleError
+        When the file is missing, is not a bundle, or was made by a newer pegboard.
+    DamagedBundleError
+        When it was cut off or altered.
+    """
+    path = Path(path)
+    with _open_zip(path) as archive:
+        try:
+            _check_format(path, archive)
+            _check_members(path, archive)
+            members = {name: _read_member(path, archive, name) for name in _MEMBERS}
+        except (OSError, *_ZIP_ERRORS) as error:
+            raise _damaged(path, str(error)) from error
+    _check_sums(path, members)
+    try:
+        info = BundleInfo.from_json(_parse(members[_INFO]))
+        reference = _parse_reference(members[_REFERENCE], info)
+        return Bundle(path, info, members[_MODEL], members[_CARD].decode(), reference)
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be used: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} cannot be used: card.md is not UTF-8") from error
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        return zipfile.ZipFile(path)
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} does not exist; expected a {SUFFIX} file") from error
+    except IsADirectoryError as error:
+        raise BundleError(
+            f"{path} is a folder; expected a {SUFFIX} file, such as models/NAME/NAME{SUFFIX} in it"
+        ) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    except _ZIP_ERRORS as error:
+        if start == _ZIP_MAGIC:
+            raise _damaged(path, "the archive is cut off") from error
+        raise _not_a_bundle(path, f"{_kind(start)}") from error
+
+
+def _check_format(path: Path, archive: zipfile.ZipFile) -> None:
+    if min((member.header_offset for member in archive.infolist()), default=0) > 0:
+        # Of a bundle cut off near its end, the directory of reference.npz is found instead.
+        raise _damaged(path, "the archive is cut off")
+    if _INFO not in archive.namelist():
+        raise _not_a_bundle(path, "a zip without model.json")
+    try:
+        found = _parse(_read_member(path, archive, _INFO)).get("format")
+    except DamagedBundleError:
+        raise
+    except BundleError as error:
+        raise _damaged(path, f"{_INFO}: {error}") from error
+    if isinstance(found, int) and found > FORMAT:
+        raise BundleError(
+            f"{path} has bundle format {found} and this pegboard ({__version__}) reads up to "
+            f"{FORMAT}; update pegboard: pip install --upgrade pegboard"
+        )
+    if found != FORMAT:
+        raise _not_a_bundle(path, f"model.json with format {found!r} instead of {FORMAT}")
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    names = sorted(archive.namelist())
+    if names != sorted(_MEMBERS):
+        raise _damaged(path, f"expected {', '.join(_MEMBERS)}, found {', '.join(names)[:200]}")
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+        raise _damaged(path, f"{name} is compressed or encrypted, which pegboard never does")
+    if member.file_size > _LARGEST[name] or member.file_size != member.compress_size:
+        raise _damaged(path, f"{name} claims {member.file_size} bytes")
+    with archive.open(member) as file:
+        data = file.read()
+    if len(data) != member.file_size:
+        raise _damaged(path, f"{name} is cut off")
+    return data
+
+
+def _check_sums(path: Path, members: Mapping[str, bytes]) -> None:
+    try:
+        expected = _parse(members[_CHECKSUMS])
+    except BundleError as error:
+        raise _damaged(path, str(error)) from error
+    others = [name for name in _MEMBERS if name != _CHECKSUMS]
+    if sorted(expected) != sorted(others):
+        raise _damaged(path, "checksums.json does not list the other members")
+    for name in others:
+        if hashlib.sha256(members[name]).hexdigest() != expected[name]:
+            raise _damaged(path, f"{name} is not what its checksum says")
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"its JSON cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise BundleError("its JSON is not an object")
+    return value
+
+
+def _parse_reference(data: bytes, info: BundleInfo) -> Reference:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            reference = Reference(arrays["grids"], arrays["probabilities"])
+    except (KeyError, OSError, *_ZIP_ERRORS) as error:
+        raise BundleError(f"{_REFERENCE} cannot be read: {error}") from error
+    grids, answers = reference.grids, reference.probabilities
+    if (
+        grids.dtype != np.uint8
+        or grids.ndim != 4
+        or grids.shape[3] != info.input.channels
+        or answers.dtype != np.float32
+        or answers.shape != (len(grids), len(info.classes))
+    ):
+        raise BundleError(f"{_REFERENCE} does not fit model.json")
+    return reference
+
+
+def _damaged(path: Path, detail: str) -> DamagedBundleError:
+    return DamagedBundleError(
+        f"{path} was damaged or altered: {detail}; copy or export it again from its run folder"
+    )
+
+
+def _not_a_bundle(path: Path, found: str) -> BundleError:
+    return BundleError(
+        f"{path} is not a {SUFFIX} file (found {found}); "
+        f"pegboard compare writes one per model: RUN/models/NAME/NAME{SUFFIX}"
+    )
+
+
+def _kind(start: bytes) -> str:
+    kinds = {b"": "an empty file", b"\xff\xd8": "a JPEG image", b"\x89PNG": "a PNG image"}
+    for magic, kind in kinds.items():
+        if start == magic or (magic and start.startswith(magic)):
+            return kind
+    return "another kind of file"
