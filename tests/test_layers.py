@@ -15,15 +15,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # A module may import only modules that stand before it (a package's own modules may import
 # one another: they are one layer).
 ORDER = [
-    *("errors", "photos", "budget", "progress", "files"),
-    *("images", "sources", "intake", "corrections", "duplicates", "manifest", "split"),
-    *("inputs", "models", "embed", "loader", "augment", "recipes"),
-    *("metrics", "train", "evaluate", "compare", "words", "runs"),
-    *("report", "bundle", "predict", "pipeline", "cli"),
+    *("errors", "photos", "budget", "progress", "files", "cache", "metrics"),
+    *("images", "sources", "intake", "duplicates", "corrections", "manifest", "split"),
+    *("inputs", "models", "recipes", "settings", "runs"),
+    *("embed", "loader", "augment", "train", "checkpoint", "learn"),
+    *("evaluate", "calibrate", "compare", "leaderboard", "words", "table", "report"),
+    *("bundle", "export", "rows", "predict", "speed", "verify"),
+    *("prepare", "splitting", "describe", "demo", "dryrun", "finish", "folds", "pipeline", "cli"),
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}
-MAY_IMPORT_TORCH = {"loader", "augment", "models", "train", "bundle"}
+MAY_IMPORT_TORCH = {"augment", "models", "train", "checkpoint", "learn", "export", "dryrun"}
 LIGHT = ["pegboard", "pegboard.cli", "pegboard.predict", "pegboard.embed", "pegboard.report"]
 
 

@@ -17,7 +17,6 @@ import jinja2
 import jinja2.meta
 import numpy as np
 import pytest
-from pegboard.manifest import ManifestRow, fingerprint, write_manifest
 from PIL import Image
 
 from pegboard.compare import compare_models
@@ -38,6 +37,7 @@ from pegboard.leaderboard import (
     assemble,
     machine_info,
 )
+from pegboard.manifest import ManifestRow, fingerprint, write_manifest
 from pegboard.metrics import expected_calibration_error
 from pegboard.report import charts, write_report
 from pegboard.report.context import ReportContext
@@ -185,6 +185,9 @@ def make_run(
             "settings": {"seed": 0, "recipe": "default", "weights": ["xception=x.safetensors"]},
             "seeds": list(range(seeds)),
             "warnings": list(warnings),
+            "fit": {"chosen": "letterbox", "reason": "best on validation", "scores": None},
+            "models": {model: {"recipe": {"epochs": epochs}} for model in models},
+            "test_opened": ["2025-11-21T13:50:10+00:00"],
         },
     )
     return board
@@ -358,6 +361,9 @@ class TestWhatItSays:
         assert "pegboard compare tools --models" in tools_page.text
         assert board.dataset.fingerprint in tools_page.text
         assert board.machine.versions["numpy"] in tools_page.text
+        assert "opened once, after training: 2025-11-21 13:50" in tools_page.text
+        assert "letterbox (best on validation)" in tools_page.text
+        assert '"recipe": { "epochs": 14 }' in tools_page.text
 
     def test_not_trained_and_notes(self, tools_page) -> None:
         assert "vgg16 : the time budget was spent" in tools_page.text

@@ -201,6 +201,8 @@ class ModelSection:
         Name and value of its main figures.
     notes
         What happened in training, in sentences.
+    recipe
+        How it was trained and what it sees, as indented JSON; empty if unknown.
     curves
         Learning curves; None for a model that does not learn by epochs.
     confusion
@@ -221,6 +223,7 @@ class ModelSection:
     collapsed_reason: str
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    recipe: str
     curves: Chart | None
     confusion: tuple[ConfusionRow, ...]
     confusion_chart: Chart
@@ -292,6 +295,8 @@ class RepeatSection:
     ----------
     command
         As it was typed.
+    opened
+        How often and when the test photos were shown to the models; empty if unknown.
     fingerprint
         Of the photos, labels and splits.
     settings, machine, versions
@@ -299,6 +304,7 @@ class RepeatSection:
     """
 
     command: str
+    opened: str
     fingerprint: str
     settings: tuple[tuple[str, str], ...]
     machine: tuple[tuple[str, str], ...]
@@ -325,6 +331,8 @@ class ReportContext:
         Title, figure and explanation of the few figures that matter most.
     n
         Test photos.
+    folds
+        Of cross-validation; 0 for one split.
     several_seeds
         Whether the leaderboard shows a column for seeds.
     rows
@@ -352,6 +360,7 @@ class ReportContext:
     summary: tuple[str, ...]
     highlights: tuple[tuple[str, str, str], ...]
     n: int
+    folds: int
     several_seeds: bool
     rows: tuple[LeaderboardRow, ...]
     scores: Chart | None

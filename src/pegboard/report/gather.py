@@ -56,6 +56,7 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
         summary=tuple(summary(dict(run.leaderboard))),
         highlights=highlights(run, n),
         n=n,
+        folds=run.run.get("folds") or 0,
         several_seeds=any(row.seeds_accuracy.exact for row in rows),
         rows=rows,
         scores=score_chart(run, shelf),
@@ -164,13 +165,28 @@ def _repeat(run: Run) -> RepeatSection:
     settings = dict(run.run.get("settings") or {})
     if "seeds" in run.run:
         settings["seeds"] = run.run["seeds"]
+    if "fit" in run.run:
+        settings["fit"] = _fit(run.run["fit"])
     return RepeatSection(
         command=_command(run.run.get("command")),
+        opened=_opened(run.run.get("test_opened") or ()),
         fingerprint=run.leaderboard["dataset"].get("fingerprint") or "",
         settings=_table(settings),
         machine=_table(shown),
         versions=_table(versions),
     )
+
+
+def _fit(fit: Json) -> str:
+    return f"{fit['chosen']} ({fit['reason']})" if fit.get("reason") else str(fit["chosen"])
+
+
+def _opened(times: Sequence[Any]) -> str:
+    if not times:
+        return ""
+    moments = ", ".join(_date(time) for time in times)
+    times_over = "once" if len(times) == 1 else f"{len(times)} times (the run was resumed)"
+    return f"The test photos were opened {times_over}, after training: {moments}."
 
 
 def _command(command: Any) -> str:

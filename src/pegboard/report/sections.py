@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -73,6 +74,7 @@ def _section(
         collapsed_reason=(not model.get("baseline") and model.get("collapsed_reason")) or "",
         facts=_facts(model, n),
         notes=tuple(training.get("notes", ())),
+        recipe=_recipe(run, name),
         curves=_curves(name, files, training.get("best_epoch"), shelf),
         confusion=_confusion_rows(matrix, classes),
         confusion_chart=_confusion_chart(name, matrix, classes, shelf),
@@ -80,6 +82,11 @@ def _section(
         classes=_class_rows(model["per_class"], matrix, classes),
         reliability=_reliability(model, predictions, shelf),
     )
+
+
+def _recipe(run: Run, name: str) -> str:
+    recipe = (run.run.get("models") or {}).get(name)
+    return json.dumps(recipe, indent=2, ensure_ascii=False) if recipe else ""
 
 
 def _facts(model: Json, n: int) -> tuple[tuple[str, str], ...]:
