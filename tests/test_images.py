@@ -149,6 +149,13 @@ def test_grey_with_transparency_stays_grey():
     assert (pixels == 255).all()
 
 
+def test_rgb_png_with_a_transparent_colour_is_laid_on_white():
+    image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    assert decode(encoded(image, "PNG", transparency=(1, 2, 3))).tolist() == [
+        [[255, 255, 255], [4, 5, 6]]
+    ]
+
+
 def test_grey_png_with_a_transparent_value_is_laid_on_white():
     data = encoded(Image.fromarray(np.array([[0, 100], [200, 0]], np.uint8)), "PNG", transparency=0)
     assert decode(data)[:, :, 0].tolist() == [[255, 100], [200, 255]]

@@ -358,7 +358,7 @@ def _oriented(image: Image.Image, kind: str) -> Image.Image:
 
 def _as_pixels(image: Image.Image) -> Pixels:
     image = _to_eight_bits(image)
-    if "A" in image.getbands() or "transparency" in image.info:
+    if not {"A", "a"}.isdisjoint(image.getbands()) or "transparency" in image.info:
         image = _on_white(image)
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
@@ -429,7 +429,7 @@ def _damage(kind: str, data: bytes, error: Exception) -> Reason:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if not text or "cannot identify image file" in text:
-        return "the file is damaged"
+        return "the file is damaged, or stored in a rare way"
     return text[:200]
 
 
@@ -512,14 +512,15 @@ def signature(pixels: Pixels) -> bytes | None:
     Returns
     -------
     ``SIGNATURE_SIZE``² uint8 values, row by row: the photo in grey, squashed to a square by
-    averaging areas. None for a photo with a side below :data:`SIGNATURE_LEAST`.
+    averaging areas (of a large photo, every n-th row and column, at least 256 pixels for
+    each value). None for a photo with a side below :data:`SIGNATURE_LEAST`.
     """
     height, width, channels = pixels.shape
     if min(height, width) < SIGNATURE_LEAST:
         return None
-    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-    # Halving first is exact for area averages and three times faster on a phone photo.
-    factor = max(1, min(height, width) // (8 * SIGNATURE_SIZE))
-    grey = image.reduce(factor).convert("L")
+    # Copying all of a 12-megapixel photo into Pillow would cost 50 ms; this costs 3.
+    step = max(1, min(height, width) // (16 * SIGNATURE_SIZE))
+    sample = np.ascontiguousarray(pixels[::step, ::step])
+    grey = Image.fromarray(sample[:, :, 0] if channels == 1 else sample).convert("L")
     size = (SIGNATURE_SIZE, SIGNATURE_SIZE)
     return grey.resize(size, Image.Resampling.BOX).tobytes()

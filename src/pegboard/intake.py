@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shlex
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -88,9 +89,12 @@ def take_in(
 def _nothing_usable(source: Source, listing: Listing, left_out: Sequence[LeftOut]) -> str:
     reasons = Counter(item.reason for item in left_out)
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    commonest = reasons.most_common(1)[0][0]
     advice = "expected photos in class folders, such as hammer/1.jpg"
-    if reasons.most_common(1)[0][0] == "unsupported":
-        advice = next(item.detail for item in left_out if item.reason == "unsupported")
+    if commonest == "missing-file":
+        advice = "a table's paths are relative to its own folder"
+    elif commonest in ("unsupported", "unreadable"):
+        advice = next(item.detail for item in left_out if item.reason == commonest)
     return f"{source.location} holds no usable photo: found {listing.found} ({counts}); {advice}"
 
 
@@ -145,7 +149,7 @@ def _check_present(names: Collection[str], present: set[str], *, option: str) ->
 
 
 def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())
+    return unicodedata.normalize("NFC", name)
 
 
 # --- Opening -----------------------------------------------------------------------------
@@ -156,14 +160,20 @@ def _open_all(
 ) -> Iterator[Photo | LeftOut]:
     """Open all entries in parallel; results come in the entries' order."""
     chunks = [entries[start : start + _CHUNK] for start in range(0, len(entries), _CHUNK)]
+    stopped = threading.Event()
+
+    def open_chunk(chunk: Sequence[Entry]) -> list[Photo | LeftOut]:
+        return [_open(source, entry) for entry in chunk if not stopped.is_set()]
+
     pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="intake")
     try:
         with progress.step("reading photos", len(entries)) as step:
-            for results in pool.map(lambda chunk: [_open(source, e) for e in chunk], chunks):
+            for results in pool.map(open_chunk, chunks):
                 step.advance(len(results))
                 yield from results
     finally:
         # After Ctrl-C nothing that has not begun is worth waiting for.
+        stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -162,8 +162,19 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading
         return data
 
     encrypted = bool(info.flag_bits & 1)
-    problem = ("unreadable", "encrypted") if encrypted else None
-    return Member(info.filename, problem or _too_large(info.file_size), read)  # type: ignore[arg-type]
+    problem: tuple[Reason, str] | None = ("unreadable", "encrypted") if encrypted else None
+    return Member(_zip_name(info), problem or _too_large(info.file_size), read)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; macOS writes UTF-8 without saying so."""
+    says_utf8 = bool(info.flag_bits & 0x800)
+    if says_utf8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 # --- Tar ---------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def split_name(text: str) -> SplitName | None:
 
 def class_label(text: str) -> str:
     """Return a class name in Unicode's composed form: ``é`` is one character on every disk."""
-    return unicodedata.normalize("NFC", text.strip())
+    return unicodedata.normalize("NFC", text)
 
 
 def short_name(text: str) -> str:

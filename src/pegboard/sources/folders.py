@@ -96,7 +96,7 @@ def _walk_real(
         own = own or (bool(folder) and _is_own_folder(root / folder))
         for child in children:
             path = f"{folder}/{child.name}" if folder else child.name
-            if not child.is_dir():
+            if not _is_folder(child):
                 yield path, _OWN if own or _is_own_file(Path(child.path)) else _problem(child)
             elif child.is_symlink():
                 links.append((path, own))
@@ -104,9 +104,19 @@ def _walk_real(
                 pending.append((path, own))
 
 
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _problem(child: os.DirEntry[str]) -> str:
-    if child.is_file():
-        return ""
+    try:
+        if child.is_file():
+            return ""
+    except OSError as error:
+        return error.strerror or "cannot be opened"
     return "a link to nothing" if child.is_symlink() else "not a regular file"
 
 

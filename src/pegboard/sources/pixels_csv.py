@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -51,45 +53,70 @@ def open_pixels_csv(file: Path, text: str, options: SourceOptions) -> ArraySourc
     SourceError
         When columns do not make square photos, or no row can be read.
     """
-    rows = _split_rows(text)
-    label_at, has_header = _label_column(file, rows[0], options)
-    columns = len(rows[0])
-    count = columns - 1
-    side = _side(file, count)
-    data = rows[1:] if has_header else rows
-    numbers: list[int] = []
-    labels: list[str | None] = []
-    pixels: list[list[str]] = []
-    left_out: list[LeftOut] = []
-    for number, row in enumerate(data):
-        label = class_label(row.pop(label_at)) if len(row) == columns else None
-        if label is None or not all(row):
-            detail = f"row {number}: expected a label and {count} pixels"
-            left_out.append(LeftOut(f"{file.name}#{number}", "unreadable", detail))
-        elif not label:
-            left_out.append(LeftOut(f"{file.name}#{number}", "no-label", f"row {number}"))
-        else:
-            numbers.append(number)
-            labels.append(label)
-            pixels.append(row)
-    values, kept = _numbers_of(pixels, file, numbers, left_out)
-    images = _to_images(as_uint8(values, where=str(file)), side)
+    lines = _lines(text)
+    first = lines[0].split(",")
+    label_at, has_header = _label_column(file, first, options)
+    side = _side(file, len(first) - 1)
+    rows, left_out = _rows(lines[has_header:], label_at, len(first), file.name)
+    values, readable = _values(rows)
+    for row in sorted(set(range(len(rows))) - set(readable)):
+        detail = "a value is not a number"
+        left_out.append(LeftOut(f"{file.name}#{rows[row].number}", "unreadable", detail))
+    if not readable:
+        raise SourceError(f"{file} holds no readable row of a label and pixels")
     block = Block(
         f"{file.name}#",
-        images,
-        [labels[at] for at in kept],
-        numbers=[numbers[at] for at in kept],
+        _to_images(as_uint8(values, where=str(file)), side),
+        [rows[row].label for row in readable],
+        numbers=[rows[row].number for row in readable],
     )
     return ArraySource(file.stem, str(file.resolve()), [block], left_out)
 
 
-def _split_rows(text: str) -> list[list[str]]:
-    lines = text.splitlines()
-    first = next(line for line in lines if line.strip())
-    delimiter = delimiter_of(first)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    number: int
+    label: str
+    pixels: str
+
+
+def _lines(text: str) -> list[str]:
+    """Return the rows with commas between values and without quotes."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    delimiter = delimiter_of(lines[0])
     if '"' in text:
-        return [row for row in csv.reader(lines, delimiter=delimiter) if any(row)]
-    return [line.split(delimiter) for line in lines if line.strip()]
+        cells = csv.reader(lines, delimiter=delimiter)
+        return [",".join(cell.replace(",", ";") for cell in row) for row in cells]
+    return lines if delimiter == "," else [line.replace(delimiter, ",") for line in lines]
+
+
+def _rows(
+    lines: Sequence[str], label_at: int, columns: int, name: str
+) -> tuple[list[_Row], list[LeftOut]]:
+    """Part labels from pixels; rows without a label or of another length are left out."""
+    rows = []
+    left_out = []
+    for number, line in enumerate(lines):
+        label, pixels = _part(line, label_at)
+        if line.count(",") != columns - 1:
+            detail = f"expected {columns} values, found {line.count(',') + 1}"
+            left_out.append(LeftOut(f"{name}#{number}", "unreadable", detail))
+        elif not label:
+            left_out.append(LeftOut(f"{name}#{number}", "no-label", "the label is empty"))
+        else:
+            rows.append(_Row(number, label, pixels))
+    return rows, left_out
+
+
+def _part(line: str, label_at: int) -> tuple[str, str]:
+    if label_at == 0:
+        label, _, pixels = line.partition(",")
+    else:
+        cells = line.split(",")
+        label = cells.pop(label_at) if label_at < len(cells) else ""
+        pixels = ",".join(cells)
+    # A column with gaps is often saved as fractions: 5.0 is the class 5.
+    return re.sub(r"^(\d+)\.0+$", r"\1", class_label(label.strip())), pixels
 
 
 def _label_column(file: Path, first: Sequence[str], options: SourceOptions) -> tuple[int, bool]:
@@ -122,41 +149,31 @@ def _side(file: Path, count: int) -> int:
     )
 
 
-def _numbers_of(
-    rows: list[list[str]], file: Path, numbers: list[int], left_out: list[LeftOut]
-) -> tuple[NDArray[np.generic], list[int]]:
-    """Return the rows' values and which rows they are; others go to ``left_out``."""
+def _values(rows: Sequence[_Row]) -> tuple[NDArray[np.generic], list[int]]:
+    """Return the pixel values, and which of the rows could be read."""
     if not rows:
-        raise SourceError(f"{file} holds no readable row of a label and pixels")
+        return np.empty((0, 0)), []
     try:
         # NumPy's own text reader is several times faster than Python's int.
-        lines = (",".join(row) for row in rows)
         whole: NDArray[np.generic] = np.loadtxt(
-            lines, delimiter=",", dtype=np.uint8, comments=None, ndmin=2
+            (row.pixels for row in rows), delimiter=",", dtype=np.uint8, comments=None, ndmin=2
         )
     except (ValueError, OverflowError):
-        return _numbers_one_by_one(rows, file, numbers, left_out)
+        return _values_one_by_one(rows)
     return whole, list(range(len(rows)))
 
 
-def _numbers_one_by_one(
-    rows: list[list[str]], file: Path, numbers: list[int], left_out: list[LeftOut]
-) -> tuple[NDArray[np.generic], list[int]]:
-    values, kept = [], []
+def _values_one_by_one(rows: Sequence[_Row]) -> tuple[NDArray[np.generic], list[int]]:
+    values, readable = [], []
     for at, row in enumerate(rows):
         try:
-            value = np.array(row, dtype=np.float64)
-            if not np.isfinite(value).all():
-                raise ValueError
+            value = np.array(row.pixels.split(","), dtype=np.float64)
         except ValueError:
-            detail = f"row {numbers[at]} holds a value that is not a number"
-            left_out.append(LeftOut(f"{file.name}#{numbers[at]}", "unreadable", detail))
-        else:
+            continue
+        if np.isfinite(value).all():
             values.append(value)
-            kept.append(at)
-    if not values:
-        raise SourceError(f"{file} holds no readable row of a label and pixels")
-    return np.stack(values), kept
+            readable.append(at)
+    return np.array(values), readable
 
 
 def _to_images(values: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

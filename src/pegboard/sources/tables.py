@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from pegboard.errors import SourceError, require_extra
@@ -74,7 +75,14 @@ class ManifestSource:
         return Listing(entries, left_out)
 
     def _key(self, row: _Row) -> str:
-        return os.path.normpath(self._base / row.path)
+        return os.path.normpath(self._file_of(row.path))
+
+    def _file_of(self, path: str) -> Path:
+        file = self._base / path
+        # A table written on Windows may part folders with backslashes.
+        if "\\" in path and not file.exists():
+            return self._base / path.replace("\\", "/")
+        return file
 
     def _problem(
         self, row: _Row, labels: set[str], first_line: dict[tuple[str, SplitName | None], int]
@@ -96,9 +104,10 @@ class ManifestSource:
         return None
 
     def _exists(self, path: str) -> bool:
-        file = self._base / path
         try:
-            return file.exists() or (_container(path) is not None and self._in_container(path))
+            return self._file_of(path).exists() or (
+                _container(path) is not None and self._in_container(path)
+            )
         except (OSError, ValueError):
             return False
 
@@ -111,7 +120,7 @@ class ManifestSource:
 
     def read(self, path: str) -> bytes | Pixels:
         """Return the bytes or pixels of one row's photo."""
-        file = self._base / path
+        file = self._file_of(path)
         container = _container(path)
         if container is None or file.exists():
             return read_file(file)
@@ -241,7 +250,8 @@ def parse_table(file: Path, text: str) -> Table:
     SourceError
         When it is empty or not a table.
     """
-    lines = text.splitlines(keepends=True)
+    # Not str.splitlines: a file name may hold one of Unicode's other line separators.
+    lines = StringIO(text, newline="").readlines()
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise SourceError(f"{file} is empty; expected a header and one row per photo")
