@@ -396,6 +396,7 @@ def reliability(bins: ReliabilityBins) -> Figure:
             color=FIRST,
             marker="o",
             markersize=5,
+            clip_on=False,
             label="this model",
         )
         upper.set_ylabel("share that is right")
