@@ -446,7 +446,7 @@ def test_any_bytes_decode_or_raise_unusable_image(data):
     assert isinstance(outcome, np.ndarray) or outcome.reason in REASONS
 
 
-def test_nothing_is_printed_by_the_c_libraries(capfd):
+def test_a_damaged_lzw_tiff_prints_nothing(capfd):
     data = bytearray(encoded(RGB, "TIFF", compression="tiff_lzw"))
     for at in range(8, len(data) - 200, 7):
         data[at] ^= 0x5A

@@ -287,6 +287,14 @@ def test_alike_names_are_reported_with_the_merge_to_use(tmp_path):
     ]
 
 
+def test_a_folder_around_the_class_folders_is_pointed_out(tmp_path):
+    classes(tmp_path / "tools", hammer=2, saw=2)
+    warnings = list(take_in(open_source(str(tmp_path))).warnings)
+    assert len(warnings) == 1
+    assert warnings[0].endswith("if the 2 folders in it are the classes, name tools/ as the source")
+    assert list(take_in(open_source(str(tmp_path / "tools"))).warnings) == []
+
+
 def test_real_tool_classes_raise_no_warning(data_folder):
     root = data_folder("tools15")
     source = open_source(str(root))

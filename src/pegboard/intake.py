@@ -82,7 +82,7 @@ def take_in(
     left_out = [*listing.left_out, *excluded, *unusable]
     if not photos:
         raise SourceError(_nothing_usable(source, listing, left_out))
-    warnings = [*_changed_files(entries, opened), *_similar_classes(photos)]
+    warnings = [*_changed_files(entries, opened), *_similar_classes(photos), *_wrapped(photos)]
     return Intake(photos, left_out, warnings)
 
 
@@ -247,6 +247,19 @@ def _similar_classes(photos: Sequence[Photo]) -> Iterator[str]:
                 f"classes {rare!r} ({counts[rare]}) and {common!r} ({counts[common]}) "
                 f"look like one: --merge {option}"
             )
+
+
+def _wrapped(photos: Sequence[Photo]) -> Iterator[str]:
+    """Point out a single folder around the class folders."""
+    labels = {photo.label for photo in photos}
+    parts = [photo.path.split("/") for photo in photos]
+    inner = {part[1] for part in parts if len(part) > 2}
+    if len(labels) == 1 and len(inner) > 1 and all(part[0] in labels for part in parts):
+        label = next(iter(labels))
+        yield (
+            f"all photos are of one class, {label!r}, the only folder here; "
+            f"if the {len(inner)} folders in it are the classes, name {label}/ as the source"
+        )
 
 
 def looks_alike(one: str, other: str) -> bool:
