@@ -361,7 +361,7 @@ class TestWhatItSays:
         assert "pegboard compare tools --models" in tools_page.text
         assert board.dataset.fingerprint in tools_page.text
         assert board.machine.versions["numpy"] in tools_page.text
-        assert "opened once, after training: 2025-11-21 13:50" in tools_page.text
+        assert "opened once, after training: 2025-11-21 13:50 UTC" in tools_page.text
         assert "letterbox (best on validation)" in tools_page.text
         assert '"recipe": { "epochs": 14 }' in tools_page.text
 

@@ -77,8 +77,11 @@ def _subtitle(dataset: Json) -> str:
     )
 
 
-def _date(started: Any) -> str:
-    return str(started).replace("T", " ")[:16] if started else ""
+def _date(moment: Any) -> str:
+    """Shorten an ISO date and time to the minute; empty for none."""
+    text = str(moment or "")
+    zone = " UTC" if text.endswith(("+00:00", "Z")) else ""
+    return text.replace("T", " ")[:16] + zone
 
 
 # Data
