@@ -58,7 +58,8 @@ def test_its_keys_are_the_contract_s() -> None:
     assert list(data) == [
         *("schema", "dataset", "machine", "best", "models", "comparisons", "not_trained")
     ]
-    assert list(data["dataset"]) == ["name", "classes", "counts", "left_out", "fingerprint"]
+    assert list(data["dataset"]) == ["name", "classes", "counts", "left_out",
+        "left_out_reasons", "fingerprint"]  # fmt: skip
     assert list(data["machine"]) == [
         *("cpu", "cores", "memory_bytes", "gpu", "os", "python", "versions")
     ]

@@ -183,7 +183,7 @@ def test_a_board_without_models_says_so(board: dict[str, Any]) -> None:
     ],
 )
 def test_what_was_left_out(board: dict[str, Any], left_out: dict[str, int], told: str) -> None:
-    board["dataset"]["left_out"] = left_out
+    board["dataset"]["left_out_reasons"] = left_out
     assert told in summary(board)
 
 

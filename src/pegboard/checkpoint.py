@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from pegboard.files import atomic_path
+from pegboard.files import write_bytes_atomically
 from pegboard.train import TrainingState
 
 EVERY_SECONDS = 20.0
@@ -56,8 +56,7 @@ class FileCheckpoint:
             "state": json.dumps(state.to_json()),
             "groups": json.dumps(_plain_groups(optimizer)),
         }
-        with atomic_path(self._path) as temporary:
-            save_file(tensors, temporary, metadata=header)
+        write_bytes_atomically(self._path, save(tensors, metadata=header))
         self._saved_at = self._clock()
 
     def load(self, module: nn.Module) -> tuple[TrainingState, dict[str, Any]] | None:

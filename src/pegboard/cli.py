@@ -263,9 +263,7 @@ def compare_command(
 @_seed
 @_threads
 @_common
-def demo_command(
-    as_json: bool, progress: bool | None, debug: bool, **options: Any
-) -> None:
+def demo_command(as_json: bool, progress: bool | None, debug: bool, **options: Any) -> None:
     """Do the main job on the built-in digits: no data to bring, no network.
 
     Writes pegboard-demo/, replacing an earlier one.
@@ -454,10 +452,7 @@ def export_command(
     run: Path, model: str, to: str, out: Path | None, force: bool, as_json: bool, debug: bool
 ) -> None:
     """Write MODEL of RUN as one file to use elsewhere."""
-    from pegboard.errors import require_extra
-
-    require_extra("torch", "train")
-    from pegboard.export import export_model
+    from pegboard.bundle import export_model
 
     path = export_model(run, model, to, out, force=force)
     _print_json({"file": str(path)}) if as_json else _print(str(path))
@@ -519,11 +514,14 @@ def predict_command(
     tally = predict_files(
         Predictor.load(bundle, threads=threads),
         paths,
-        click.get_binary_stream("stdout"),
+        sys.stdout.buffer,
         files_from=files_from,
         top=top,
         kind="json" if as_json else kind,
     )
+    complaint = tally.complaint(strict=strict)
+    if complaint:
+        _tell(complaint)
     return tally.exit_code(strict=strict)
 
 

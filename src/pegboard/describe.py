@@ -78,7 +78,7 @@ def _text(data: dict[str, Any]) -> str:
     height, width, channels = data["input"]
     head = (
         f"{data['name']} on {height} x {width} x {channels}, {data['classes']} classes "
-        "(shapes are channels x height x width)"
+        "(shapes are height x width x channels)"
     )
     lines = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"

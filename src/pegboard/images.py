@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -524,3 +525,13 @@ def signature(pixels: Pixels) -> bytes | None:
     grey = Image.fromarray(sample[:, :, 0] if channels == 1 else sample).convert("L")
     size = (SIGNATURE_SIZE, SIGNATURE_SIZE)
     return grey.resize(size, Image.Resampling.BOX).tobytes()
+
+
+def encoded_file(path: str, payload: bytes | Pixels) -> tuple[str, bytes]:
+    """Return a file name and contents for a photo: its own file, or a PNG of array rows."""
+    if isinstance(payload, bytes):
+        return path.rpartition("!/")[2].rpartition("/")[2], payload
+    pixels = to_pixels(payload)
+    buffer = BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return re.sub(r"[^\w.-]+", "-", path.rpartition("#")[2]) + ".png", buffer.getvalue()

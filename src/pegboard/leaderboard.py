@@ -187,14 +187,21 @@ class DatasetInfo:
             "name": self.name,
             "classes": list(self.classes),
             "counts": dict(self.counts),
-            "left_out": dict(self.left_out),
+            "left_out": sum(self.left_out.values()),
+            "left_out_reasons": dict(self.left_out),
             "fingerprint": self.fingerprint,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DatasetInfo:
         """Rebuild from :meth:`to_json`."""
-        return cls(**(dict(data) | {"classes": tuple(data["classes"])}))
+        return cls(
+            name=data["name"],
+            classes=tuple(data["classes"]),
+            counts=data["counts"],
+            left_out=data["left_out_reasons"],
+            fingerprint=data["fingerprint"],
+        )
 
 
 @dataclass(frozen=True)

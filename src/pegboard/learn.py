@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from pegboard.budget import Budget
 from pegboard.checkpoint import FileCheckpoint
 from pegboard.embed import Embedder
-from pegboard.files import atomic_path
+from pegboard.files import write_bytes_atomically
 from pegboard.inputs import InputSpec
 from pegboard.loader import Photos
 from pegboard.metrics import accuracy, confusion_matrix, log_loss, macro_f1
@@ -452,5 +452,4 @@ def _keep(folder: ModelFolder, module: nn.Module, state: TrainingState, trained:
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write all weights and buffers as safetensors."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+    write_bytes_atomically(path, save(tensors))

@@ -8,6 +8,7 @@ folder is made or anything is trained.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -423,12 +424,12 @@ class Comparison:
         )
 
     def _dataset(self) -> DatasetInfo:
-        counts = {split: len(self.prepared.indices(split)) for split in SPLITS}
+        counts: dict[str, int] = {split: len(self.prepared.indices(split)) for split in SPLITS}
         return DatasetInfo(
             name=self.prepared.source.name,
             classes=tuple(self.prepared.classes),
             counts=counts,
-            left_out=len(self.prepared.split.left_out),
+            left_out=Counter(item.reason for item in self.prepared.split.left_out),
             fingerprint=self.prepared.fingerprint,
         )
 

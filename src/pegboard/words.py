@@ -67,7 +67,7 @@ def summary(leaderboard: Json) -> list[str]:
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
     sentences += _not_trained(leaderboard["not_trained"])
-    sentences += _left_out(leaderboard["dataset"]["left_out"])
+    sentences += _left_out(leaderboard["dataset"]["left_out_reasons"])
     sentences += _classes(next(iter(models.values()), None))
     return sentences
 

@@ -1,0 +1,110 @@
+"""The manifest: every photo that is used, its class, split, group and checksum.
+
+``manifest.csv`` is what a run was made from; it can be read by any table program, kept under
+version control, given as SOURCE, and named by ``--previous``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from pegboard.errors import SourceError
+from pegboard.files import atomic_path
+from pegboard.photos import SPLITS, SplitName
+
+COLUMNS = ("path", "label", "split", "group", "sha256")
+
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One photo that is used.
+
+    ``group`` names photos that must stay in one split: duplicates, and the user's own groups.
+    """
+
+    path: str
+    label: str
+    split: SplitName
+    group: str
+    sha256: str
+
+
+def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
+    """Write ``manifest.csv``, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", **_ENCODING) as file:  # type: ignore[call-overload]
+        write_rows(file, rows)
+
+
+def write_rows(file: TextIO, rows: Iterable[ManifestRow]) -> None:
+    """Write the table, header first, to an open text file."""
+    plain = csv.writer(file, lineterminator="\n")
+    # The csv module writes a lone carriage return unquoted, and then cannot read it back.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(COLUMNS)
+    for row in rows:
+        writer = quoted if "\r" in row.path or "\r" in row.label or "\r" in row.group else plain
+        writer.writerow((row.path, row.label, row.split, row.group, row.sha256))
+
+
+def read_manifest(path: str | Path) -> list[ManifestRow]:
+    """Read a manifest that pegboard wrote.
+
+    Raises
+    ------
+    SourceError
+        When the file is missing, lacks a column, or names an unknown split.
+    """
+    try:
+        with Path(path).open("r", **_ENCODING) as file:  # type: ignore[call-overload]
+            return _parse(path, csv.reader(file))
+    except OSError as error:
+        raise SourceError(f"the manifest {path} cannot be read: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SourceError(f"the manifest {path} is not a CSV table: {error}") from error
+
+
+def _parse(path: str | Path, table: Iterable[Sequence[str]]) -> list[ManifestRow]:
+    lines = iter(table)
+    header = next(lines, [])
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise SourceError(
+            f"the manifest {path} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}; expected {', '.join(COLUMNS)}, as `pegboard split` writes it"
+        )
+    places = [list(header).index(name) for name in COLUMNS]
+    rows = []
+    for number, cells in enumerate(lines, start=2):
+        if not cells:
+            continue
+        if len(cells) < len(header):
+            raise SourceError(
+                f"the manifest {path} has {len(cells)} cells in row {number}, "
+                f"expected {len(header)}"
+            )
+        file, label, split, group, sha256 = (cells[place] for place in places)
+        if split not in SPLITS:
+            raise SourceError(
+                f"the manifest {path} has the split {split!r} in row {number}; "
+                f"expected {', '.join(SPLITS)}"
+            )
+        rows.append(ManifestRow(file, label, split, group, sha256))
+    return rows
+
+
+def fingerprint(rows: Iterable[ManifestRow]) -> str:
+    """Return a hash of what was learned from: paths, labels, splits and contents.
+
+    The order of rows does not matter.
+    """
+    digest = hashlib.sha256()
+    for row in sorted((row.path, row.label, row.split, row.sha256) for row in rows):
+        digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pegboard.augment import augment
+from pegboard.recipes import PHOTO_LIGHT, Augmentation
+
+
+def photos(count: int = 4, channels: int = 3, side: int = 24) -> torch.Tensor:
+    return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(5))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+augmentations = st.builds(
+    Augmentation,
+    shift=st.floats(0, 0.5),
+    rotate=st.floats(0, 180),
+    shear=st.floats(0, 0.5),
+    scale=st.tuples(st.floats(0.3, 1), st.floats(1, 3)),
+    mirror=st.booleans(),
+    light=st.floats(0, 1),
+    contrast=st.floats(0, 1),
+    colour=st.floats(0, 1),
+    erase=st.floats(0, 1),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(augmentations, st.sampled_from([1, 3]))
+def test_shape_and_range_stay(how: Augmentation, channels: int) -> None:
+    images = photos(channels=channels)
+    changed = augment(images, how, seeded())
+    assert changed.shape == images.shape
+    assert torch.isfinite(changed).all()
+    assert changed.min() >= -1e-6
+    assert changed.max() <= 1 + 1e-6
+
+
+def test_nothing_asked_nothing_changed() -> None:
+    images = photos()
+    assert torch.equal(augment(images, Augmentation(), seeded()), images)
+
+
+def test_the_same_seed_gives_the_same_photos() -> None:
+    images = photos()
+    first = augment(images, PHOTO_LIGHT, seeded(3))
+    assert torch.equal(first, augment(images, PHOTO_LIGHT, seeded(3)))
+    assert not torch.equal(first, augment(images, PHOTO_LIGHT, seeded(4)))
+
+
+def test_a_mirror_is_exactly_a_mirror() -> None:
+    images = photos(count=64, side=16)
+    changed = augment(images, Augmentation(mirror=True), seeded())
+    flipped = images.flip(3)
+    mirrored = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, flipped, strict=True)]
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, images, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True))
+    assert 16 < sum(mirrored) < 48
+
+
+def test_a_quarter_turn_is_exactly_a_quarter_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pegboard.augment._uniform", lambda n, low, high, g: torch.full((n,), high))
+    images = photos(count=1, side=16)
+    turned = augment(images, Augmentation(rotate=90), seeded())
+    assert any(
+        torch.allclose(turned, torch.rot90(images, k, (2, 3)), atol=1e-4) for k in (1, 3)
+    )
+
+
+def test_a_shift_moves_by_the_stated_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pegboard.augment._uniform", lambda n, low, high, g: torch.full((n,), high))
+    images = photos(count=1, channels=1, side=20)
+    moved = augment(images, Augmentation(shift=0.1), seeded())
+    assert torch.allclose(moved[..., :18, :18], images[..., 2:, 2:], atol=1e-5)
+
+
+def test_magnification_shows_less_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pegboard.augment._uniform", lambda n, low, high, g: torch.full((n,), high))
+    images = torch.zeros(1, 1, 20, 20)
+    images[..., 5:15, 5:15] = 1
+    enlarged = augment(images, Augmentation(scale=(1.0, 2.0)), seeded())
+    assert enlarged.mean() > 0.95, "a square of half the side fills the photo at factor 2"

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from pegboard.budget import Budget
+from pegboard.checkpoint import FileCheckpoint
+from pegboard.errors import PegboardError
+from pegboard.inputs import InputSpec
+from pegboard.recipes import DIGIT_SHIFT, Phase, Recipe
+from pegboard.train import (
+    Diverged,
+    Trainer,
+    TrainingData,
+    TrainingState,
+    choose_device,
+    logits_of,
+    photo_preparation,
+    rate_factor,
+)
+
+CPU = torch.device("cpu")
+SPEC = InputSpec(8, 8, 1, mean=(0.5,), std=(0.5,))
+RECIPE = Recipe(
+    "default",
+    "gradient",
+    (Phase(epochs=4, learning_rate=3e-3),),
+    batch_size=64,
+    augmentation=DIGIT_SHIFT,
+    low_precision=False,
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> TrainingData:
+    data = load_digits()
+    pixels = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
+    order = np.random.default_rng(0).permutation(len(pixels))
+    return TrainingData(pixels, data.target.astype(np.int64), order[:700], order[700:1000], 10)
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10)
+    )
+
+
+def trainer(data: TrainingData, recipe: Recipe = RECIPE, **options: object) -> Trainer:
+    module = options.pop("module", None) or net()
+    prepare = photo_preparation(SPEC, recipe.augmentation, CPU)
+    seed = options.pop("seed", 0)
+    return Trainer(module, data, recipe, prepare, seed=seed, device=CPU, **options)
+
+
+def weights_of(module: nn.Module) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in module.state_dict().values()])
+
+
+def test_it_learns_digits(digits: TrainingData) -> None:
+    fit = trainer(digits, replace(RECIPE, phases=(Phase(epochs=12, learning_rate=5e-3),)))
+    state = fit.fit()
+    assert state.history[-1].val_accuracy > 0.85
+    assert state.history[-1].loss < state.history[0].loss
+    assert [record.epoch for record in state.history] == list(range(1, 13))
+
+
+def test_the_same_seed_gives_the_same_weights(digits: TrainingData) -> None:
+    runs = [trainer(digits, seed=seed) for seed in (1, 1, 2)]
+    for run in runs:
+        run.fit()
+    first, again, other = (weights_of(run.module) for run in runs)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_best_epochs_weights_are_kept(digits: TrainingData) -> None:
+    # A constant, too high rate makes the figures go up and down.
+    phase = Phase(epochs=6, learning_rate=5e-2, schedule="constant", optimizer="adam")
+    fit = trainer(digits, replace(RECIPE, phases=(phase,)))
+    state = fit.fit()
+    best = max(record.val_macro_f1 for record in state.history)
+    assert state.history[state.best_epoch - 1].val_macro_f1 == best
+    pixels = digits.inputs[digits.validation]
+    logits = logits_of(fit.module, pixels, fit.prepare)
+    accuracy = (logits.argmax(1) == digits.labels[digits.validation]).mean()
+    assert accuracy == pytest.approx(state.history[state.best_epoch - 1].val_accuracy)
+
+
+def test_patience_ends_a_phase(digits: TrainingData) -> None:
+    phase = Phase(epochs=50, patience=1, learning_rate=0.2, schedule="constant", watch="loss")
+    state = trainer(digits, replace(RECIPE, phases=(phase,))).fit()
+    assert len(state.history) < 50
+    assert len(state.history) - state.best_epoch == 2
+
+
+class Killed(Exception):
+    pass
+
+
+class StopAfter:
+    """A checkpoint that keeps every epoch and then fails, as a pulled plug would."""
+
+    def __init__(self, inner: FileCheckpoint, epochs: int) -> None:
+        self.inner, self.epochs = inner, epochs
+
+    def save(self, state: TrainingState, module: nn.Module, optimizer: object) -> None:
+        self.inner.save(state, module, optimizer)
+        if len(state.history) == self.epochs:
+            raise Killed
+
+    def load(self, module: nn.Module) -> object:
+        return self.inner.load(module)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    digits: TrainingData, tmp_path: Path, stop_after: int
+) -> None:
+    two_phases = replace(
+        RECIPE,
+        phases=(
+            Phase(epochs=3, learning_rate=3e-3),
+            Phase(epochs=2, learning_rate=1e-3, schedule="constant", optimizer="adam"),
+        ),
+    )
+    whole = trainer(digits, two_phases)
+    expected = whole.fit()
+
+    def checkpoint() -> FileCheckpoint:
+        return FileCheckpoint(tmp_path / "c.safetensors", "this job", every=0)
+
+    with pytest.raises(Killed):
+        trainer(digits, two_phases, checkpoint=StopAfter(checkpoint(), stop_after)).fit()
+    resumed = trainer(digits, two_phases, checkpoint=checkpoint())
+    state = resumed.fit()
+    assert torch.equal(weights_of(whole.module), weights_of(resumed.module))
+    assert [r.val_loss for r in state.history] == [r.val_loss for r in expected.history]
+
+
+def test_a_checkpoint_of_another_job_is_not_used(digits: TrainingData, tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(Killed):
+        trainer(digits, checkpoint=StopAfter(FileCheckpoint(path, "one", every=0), 2)).fit()
+    assert FileCheckpoint(path, "one").load(net()) is not None
+    assert FileCheckpoint(path, "another").load(net()) is None
+
+
+def test_a_loss_that_is_no_number_is_told(digits: TrainingData) -> None:
+    phase = Phase(epochs=3, learning_rate=1e30, schedule="constant", optimizer="adam")
+    with pytest.raises(Diverged, match="stopped being a number in epoch 1; try a smaller"):
+        trainer(digits, replace(RECIPE, phases=(phase,))).fit()
+
+
+class Poisoned(nn.Module):
+    """Answers NaN from its n-th training batch on."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.inner, self.left = net(), batches
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.left -= 1
+        return self.inner(x) * (float("nan") if self.left < 0 else 1.0)
+
+
+def test_divergence_after_a_good_epoch_keeps_that_epoch(digits: TrainingData) -> None:
+    fit = trainer(digits, module=Poisoned(batches=15))  # 11 batches an epoch
+    state = fit.fit()
+    assert len(state.history) == 1
+    assert state.notes == [
+        "the loss stopped being a number in epoch 2: training ended there and the weights of "
+        "epoch 1 are kept"
+    ]
+    assert torch.isfinite(weights_of(fit.module)).all()
+
+
+def test_a_spent_budget_ends_training_in_the_middle_of_an_epoch(digits: TrainingData) -> None:
+    ticks = iter(range(10_000))
+    budget = Budget(20, clock=lambda: float(next(ticks)))
+    phase = Phase(epochs=1000, learning_rate=3e-3)
+    state = trainer(digits, replace(RECIPE, phases=(phase,)), budget=budget).fit()
+    assert 1 <= len(state.history) < 5, "the last, unfinished epoch is validated and counts"
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+def test_the_rate_never_exceeds_its_peak(schedule: str) -> None:
+    phase = Phase(schedule=schedule)
+    factors = [rate_factor(phase, step / 1000) for step in range(1001)]
+    assert max(factors) == pytest.approx(1)
+    assert min(factors) > 0
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has mps")
+    with pytest.raises(PegboardError, match="--device mps was asked for, and this machine has: c"):
+        choose_device("mps")
