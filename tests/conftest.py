@@ -37,7 +37,9 @@ def data_folder() -> Callable[[str], Path]:
 SHAPES = ("disc", "square", "cross")
 
 
-def draw_photo(shape: str, rng: np.random.Generator, size: tuple[int, int] = (96, 80)) -> Image.Image:
+def draw_photo(
+    shape: str, rng: np.random.Generator, size: tuple[int, int] = (96, 80)
+) -> Image.Image:
     """Draw one coloured shape on a noisy background: a photo that is ours to commit."""
     width, height = size
     noise = rng.integers(90, 160, (height, width, 3), dtype=np.uint8)
