@@ -68,9 +68,7 @@ def test_a_quarter_turn_is_exactly_a_quarter_turn(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("pegboard.augment._uniform", lambda n, low, high, g: torch.full((n,), high))
     images = photos(count=1, side=16)
     turned = augment(images, Augmentation(rotate=90), seeded())
-    assert any(
-        torch.allclose(turned, torch.rot90(images, k, (2, 3)), atol=1e-4) for k in (1, 3)
-    )
+    assert any(torch.allclose(turned, torch.rot90(images, k, (2, 3)), atol=1e-4) for k in (1, 3))
 
 
 def test_a_shift_moves_by_the_stated_fraction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
     -------
     A new ``(N, C, H, W)`` tensor in [0, 1].
     """
-    if how.moves:
+    if how.only_shifts:
+        images = _shift(images, how.shift, generator)
+    elif how.moves:
         images = _move(images, how, generator)
     if how.light or how.contrast or how.colour:
         images = _recolour(images, how, generator)
@@ -45,6 +47,19 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator) * (high - low) + low
+
+
+def _shift(images: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Shift by whole pixels, continuing the border: ten times cheaper than resampling."""
+    count, _, height, width = images.shape
+    down = (_uniform(count, -largest, largest, generator) * height).round().long()
+    across = (_uniform(count, -largest, largest, generator) * width).round().long()
+    rows = (torch.arange(height)[None] + down[:, None]).clamp(0, height - 1)
+    columns = (torch.arange(width)[None] + across[:, None]).clamp(0, width - 1)
+    photo = torch.arange(count)[:, None, None]
+    place = (photo, rows[:, :, None], columns[:, None, :])
+    by_pixel = images.permute(0, 2, 3, 1)[tuple(index.to(images.device) for index in place)]
+    return by_pixel.permute(0, 3, 1, 2)
 
 
 def _move(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:

@@ -58,6 +58,11 @@ class Augmentation:
             self.shift or self.rotate or self.shear or self.mirror or self.scale != (1.0, 1.0)
         )
 
+    @property
+    def only_shifts(self) -> bool:
+        """Whether shifting is the only change of geometry."""
+        return bool(self.shift) and not replace(self, shift=0.0).moves
+
 
 @dataclass(frozen=True)
 class Phase:

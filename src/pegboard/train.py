@@ -194,7 +194,8 @@ class Trainer:
         progress: Progress | None = None,
         title: str = "training",
     ) -> None:
-        self.module = module.to(device)
+        # torch's own stubs lack memory_format.
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.data = data
         self.recipe = recipe
         self.prepare = prepare
