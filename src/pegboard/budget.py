@@ -32,7 +32,8 @@ class Budget:
     """Seconds of wall time left, of ``seconds`` from now on; None means no limit.
 
     ``reserve`` is what the caller still needs at the end (evaluation, report): work stops
-    early enough to leave it.
+    early enough to leave it. ``started`` is what ``clock`` said when the time began to run, if
+    that was earlier.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Budget:
         *,
         reserve: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
     ) -> None:
         self.seconds = seconds
         self.reserve = reserve
         self._clock = clock
-        self._start = clock()
+        self._start = clock() if started is None else started
 
     @property
     def elapsed(self) -> float:
@@ -63,6 +65,12 @@ class Budget:
     def spent(self) -> bool:
         """Whether no time is left."""
         return self.remaining <= 0
+
+    def share(self, part: float) -> Budget:
+        """Return a budget of this part of the time left, from now on."""
+        if self.seconds is None:
+            return Budget(clock=self._clock)
+        return Budget(max(0.0, self.remaining) * part, clock=self._clock)
 
     def check(self, needed: float = 0.0) -> None:
         """Raise BudgetSpent unless more than ``needed`` seconds are left."""

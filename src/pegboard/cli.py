@@ -5,10 +5,10 @@ Every command imports what it needs when it runs, so ``--help`` stays fast.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from pegboard import __version__
-from pegboard.errors import PegboardError
+from pegboard.errors import Interrupted, PegboardError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,14 +35,16 @@ def run(arguments: list[str]) -> int:
     """Run a command; return its exit code. Errors become one line on standard error."""
     debug = "--debug" in arguments
     try:
-        result = cli.main(arguments, prog_name="pegboard", standalone_mode=False)
+        result = cli.main(
+            arguments, prog_name="pegboard", standalone_mode=False, obj=time.monotonic()
+        )
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _tell("stopped")
+    except (KeyboardInterrupt, click.Abort) as stop:
+        _tell(_how_to_go_on(stop.__cause__, arguments))
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _closed_pipe()
@@ -68,6 +70,17 @@ def _in_words(error: Exception) -> str:
     ).replace("\n", " ")
 
 
+def _how_to_go_on(stop: BaseException | None, arguments: list[str]) -> str:
+    if not isinstance(stop, Interrupted):
+        return "stopped"
+    if arguments[:1] != ["compare"]:
+        return str(stop)
+    again = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
+    if not any(argument.split("=")[0] == "--out" for argument in again):
+        again += ["--out", str(stop.folder)]
+    return f"{stop}; go on with: {shlex.join(['pegboard', *again, '--resume'])}"
+
+
 def _tell(text: str) -> None:
     # One line whatever a file name holds; a terminal that cannot show a character gets "?".
     encoding = sys.stderr.encoding or "utf-8"
@@ -84,11 +97,14 @@ def _closed_pipe() -> int:
 
 
 def _print(text: str) -> None:
-    click.echo(text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding))
 
 
 def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    from pegboard.runs import json_text
+
+    click.echo(json_text(data))
 
 
 # --- options that several commands share ---------------------------------------------------
@@ -303,7 +319,10 @@ def _compare(
     from pegboard.pipeline import compare
 
     folder, leaderboard = compare(
-        settings, command=shlex.join(["pegboard", *sys.argv[1:]]), progress=_progress(bars)
+        settings,
+        command=shlex.join(["pegboard", *sys.argv[1:]]),
+        progress=_progress(bars),
+        started=click.get_current_context().obj,
     )
     data = leaderboard.to_json()
     if as_json:

@@ -11,6 +11,7 @@
       + RunFolderError       the output folder cannot be used
       + MissingExtra         an optional part is not installed
     BudgetSpent              the time budget is used up (never reaches the user)
+    Interrupted              Ctrl-C, with what to do to go on; exit code 130
     GateFound                exit code 3: a gate found what it looked for
 
 A message says what was expected, what was found and what to do.
@@ -19,6 +20,7 @@ A message says what was expected, what was found and what to do.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 
 
@@ -66,6 +68,14 @@ class MissingExtra(PegboardError):
 
 class BudgetSpent(Exception):
     """The time budget is used up; the caller stops and reports what there is."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a run: what was done is kept in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"stopped; what was done is kept in {folder}")
+        self.folder = folder
 
 
 class GateFound(PegboardError):

@@ -115,7 +115,9 @@ def bundle(
         task.photos.take(task.test[start : start + PARITY_BATCH], job.spec)
         for start in range(0, len(task.test), PARITY_BATCH)
     )
-    return folder.bundle, make_bundle(folder.bundle, module, info, batches)
+    # The very answers that the figures are made of, so the photos pass the network once.
+    made = make_bundle(folder.bundle, module, info, batches, answers.test.probabilities)
+    return folder.bundle, made
 
 
 def _origin(job: Job) -> dict[str, Any]:

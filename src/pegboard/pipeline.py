@@ -7,20 +7,27 @@ folder is made or anything is trained.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pegboard import __version__
 from pegboard.budget import Budget
+from pegboard.bundle import BundleInfo
 from pegboard.compare import compare_models
-from pegboard.errors import BudgetSpent, PegboardError, RunFolderError
+from pegboard.errors import (
+    BudgetSpent,
+    BundleError,
+    Interrupted,
+    PegboardError,
+    RunFolderError,
+)
 from pegboard.evaluate import (
     Evaluation,
     Predictions,
@@ -44,11 +51,12 @@ from pegboard.leaderboard import (
 from pegboard.learn import Job, Task, Trained, train_job
 from pegboard.loader import Photos
 from pegboard.manifest import write_manifest
-from pegboard.photos import SPLITS
+from pegboard.photos import SPLITS, SplitName
 from pegboard.prepare import (
     FitChoice,
     ModelPlan,
     Prepared,
+    assignments,
     choose_fit,
     plan_models,
     prepare,
@@ -68,13 +76,13 @@ from pegboard.runs import (
 )
 from pegboard.settings import CompareSettings
 from pegboard.speed import measure
-from pegboard.train import Diverged
+from pegboard.train import Diverged, choose_device
 
-REPORT_SECONDS = 8.0
-"""Reserved at the end of a budget for the report."""
+REPORT_SECONDS = 4.0
+"""Reserved at the end of a budget for the comparison and for what any report takes."""
 
 FINISH_SECONDS = 9.0
-"""Reserved per model for export, parity and timing, on top of its predictions."""
+"""Reserved per model for export, parity, timing and report, on top of its predictions."""
 
 SPEED_PHOTOS = 64
 
@@ -119,6 +127,7 @@ class Comparison:
         self.threads = threads_of(settings)
         self.photos = Photos(prepared.source, prepared.split.rows, threads=self.threads)
         self.machine = machine_info()
+        self._bundles: dict[str, tuple[Path, BundleInfo]] = {}
         self.record: dict[str, Any] = {
             MARK: __version__,
             "command": command,
@@ -140,15 +149,13 @@ class Comparison:
         """Do the whole job."""
         self._begin()
         try:
-            with self._marked("interrupted"):
-                fit = choose_fit(
-                    self.prepared, self.settings, budget=self.budget, progress=self.progress
-                )
+            with self._marked():
+                fit = self._fit()
                 plans = plan_models(self.prepared, self.settings, fit.fit)
                 self._note_plans(fit, plans)
                 outcomes = self._train_all(plans, self._rounds())
                 leaderboard = self._open_test(outcomes)
-            self._finish(leaderboard)
+                self._finish(leaderboard)
         finally:
             self.photos.close()
         return leaderboard
@@ -162,10 +169,25 @@ class Comparison:
         except OSError as error:
             raise RunFolderError(f"cannot make the folder {path}: {error.strerror}") from error
         if self.settings.resume:
-            self.record["test_opened"] = read_json(self.folder.run).get("test_opened", [])
-        write_json(self.folder.run, self.record)
-        write_manifest(self.folder.manifest, self.prepared.split.rows)
-        write_json(self.folder.intake, self._intake())
+            earlier = read_json(self.folder.run)
+            self.record |= {key: earlier[key] for key in ("test_opened", "fit") if key in earlier}
+        try:
+            write_json(self.folder.run, self.record)
+            write_manifest(self.folder.manifest, self.prepared.split.rows)
+            write_json(self.folder.intake, self._intake())
+        except PegboardError:
+            # Nothing was trained yet: a run that cannot even begin leaves nothing behind.
+            if not self.settings.resume:
+                self.folder.remove()
+            raise
+
+    def _fit(self) -> FitChoice:
+        """Choose the fit; a resumed run keeps the one its models were trained with."""
+        earlier = self.record.get("fit")
+        if earlier:
+            return FitChoice(earlier["chosen"], earlier["reason"], earlier["scores"])
+        self.budget.reserve = REPORT_SECONDS
+        return choose_fit(self.prepared, self.settings, budget=self.budget, progress=self.progress)
 
     def _intake(self) -> dict[str, Any]:
         left_out = self.prepared.split.left_out
@@ -181,14 +203,22 @@ class Comparison:
         }
 
     @contextmanager
-    def _marked(self, status: str) -> Iterator[None]:
-        """Write the status into run.json when the block is interrupted or fails."""
+    def _marked(self) -> Iterator[None]:
+        """Write into run.json that the block was interrupted or failed."""
         try:
             yield
+        except KeyboardInterrupt as stop:
+            self._mark("interrupted")
+            raise Interrupted(self.folder.path) from stop
         except BaseException:
-            self.record["status"] = status
-            write_json(self.folder.run, self.record)
+            self._mark("failed")
             raise
+
+    def _mark(self, status: str) -> None:
+        self.record["status"] = status
+        # The disk may be full: then the first error is the one to tell.
+        with suppress(PegboardError):
+            write_json(self.folder.run, self.record)
 
     def _rounds(self) -> list[Round]:
         if self.settings.folds:
@@ -269,8 +299,10 @@ class Comparison:
         )
         folder = self.folder.model(plan.name.slug)
         folder = folder.part(round_.part) if round_.part else folder
-        # What this model itself will need after training is held back while it trains.
-        needed = FINISH_SECONDS + self._answer_seconds(job, round_.task)
+        # What this model itself will need after training is held back while it trains; only
+        # the first of its seeds or folds is exported and timed.
+        finish = 0.0 if outcome.trained else FINISH_SECONDS
+        needed = finish + self._answer_seconds(job, round_.task)
         self.budget.reserve += needed
         try:
             trained = train_job(
@@ -313,8 +345,7 @@ class Comparison:
     def _open_test(self, outcomes: Sequence[Outcome]) -> Leaderboard:
         usable = [outcome for outcome in outcomes if outcome.trained and outcome.reason is None]
         if not usable:
-            reasons = "; ".join(f"{o.plan.name.typed}: {o.reason}" for o in outcomes)
-            raise PegboardError(f"no model could be trained ({reasons})")
+            raise PegboardError(self._nothing_trained(outcomes))
         self.record["test_opened"].append(_now())
         write_json(self.folder.run, self.record)
         test: dict[str, Predictions] = {}
@@ -322,6 +353,16 @@ class Comparison:
             self._answer(outcome)
             test[outcome.plan.name.typed] = self._shown(outcome)[1]
         return self._leaderboard(outcomes, usable, test)
+
+    def _nothing_trained(self, outcomes: Sequence[Outcome]) -> str:
+        reasons = {outcome.reason for outcome in outcomes}
+        if reasons == {self._budget_reason(outcomes[0])}:
+            return (
+                f"no model could be trained within the budget of {self.settings.budget:.0f} s, "
+                "evaluation and report included; give a larger --budget or fewer, smaller models"
+            )
+        told = "; ".join(f"{outcome.plan.name.typed}: {outcome.reason}" for outcome in outcomes)
+        return f"no model could be trained ({told})"
 
     def _answer(self, outcome: Outcome) -> None:
         for round_, job, folder, _ in outcome.trained:
@@ -356,7 +397,7 @@ class Comparison:
         rows = [self._row(outcome, test[outcome.plan.name.typed], majority) for outcome in usable]
         rows.append(self._majority_row(usable[0], majority, train_labels))
         compared = compare_models({**test, MAJORITY: majority_test})
-        return assemble(
+        board = assemble(
             self._dataset(),
             self.machine,
             rows,
@@ -367,18 +408,14 @@ class Comparison:
                 if outcome.reason is not None
             ],
         )
+        return replace(board, models=tuple(self._with_bundle(row) for row in board.models))
 
     def _row(self, outcome: Outcome, test: Predictions, majority: Evaluation) -> ModelRow:
         name = outcome.plan.name.typed
         validation = evaluate(self._shown(outcome)[0], draws=1)
         evaluation = evaluate(test)
         collapsed, why = is_collapsed(evaluation, majority)
-        round_, job, folder, trained = outcome.trained[0]
-        path, info = bundle(
-            job, round_.task, folder, outcome.answers[0], versions=self.machine.versions
-        )
-        payloads = [self.photos.payload(int(i)) for i in round_.task.test[:SPEED_PHOTOS]]
-        speed = measure(path, payloads, threads=self.threads)
+        trained = outcome.trained[0][3]
         row = ModelRow(
             name=name,
             test=evaluation,
@@ -387,22 +424,51 @@ class Comparison:
             validation_macro_f1=validation.macro_f1,
             train_seconds=sum(entry[3].seconds for entry in outcome.trained[:1]),
             epochs=trained.epochs,
-            latency_ms_p50=speed.latency_ms_p50,
-            latency_ms_p95=speed.latency_ms_p95,
-            images_per_second=speed.images_per_second,
-            size_bytes=path.stat().st_size,
-            peak_memory_bytes=speed.peak_memory_bytes,
             collapsed=collapsed,
             collapsed_reason=why,
             seeds=self._seeds(outcome),
         )
-        self._complete_bundle(path, info, row)
-        return row
+        return replace(row, **self._deployed(outcome))
 
-    def _complete_bundle(self, path: Any, info: Any, row: ModelRow) -> None:
+    def _deployed(self, outcome: Outcome) -> dict[str, Any]:
+        """Export a model and measure the file; what cannot be had is left out, and said."""
+        round_, job, folder, _ = outcome.trained[0]
+        name = outcome.plan.name.typed
+        try:
+            path, info = bundle(
+                job, round_.task, folder, outcome.answers[0], versions=self.machine.versions
+            )
+        except BundleError as error:
+            self._warn(f"{name} has no bundle: {error}")
+            return {}
+        self._bundles[name] = (path, info)
+        payloads = [self.photos.payload(int(i)) for i in round_.task.test[:SPEED_PHOTOS]]
+        try:
+            return asdict(measure(path, payloads, threads=self.threads))
+        except PegboardError as error:
+            self._warn(str(error))
+            return {}
+
+    def _warn(self, text: str) -> None:
+        self.record["warnings"].append(text)
+        self.progress.message(f"note: {text}")
+
+    def _with_bundle(self, row: ModelRow) -> ModelRow:
+        """Put a model's final figures into its bundle, and the bundle's size into the figures.
+
+        The size stands in the file whose size it is, so it is written until it holds.
+        """
         from pegboard.bundle import rewrite_info  # noqa: PLC0415
 
-        rewrite_info(path, replace(info, figures=row.to_json()))
+        if row.name not in self._bundles:
+            return row
+        path, info = self._bundles[row.name]
+        for _ in range(4):
+            if row.size_bytes == path.stat().st_size:
+                break
+            row = replace(row, size_bytes=path.stat().st_size)
+            rewrite_info(path, replace(info, figures=row.to_json()))
+        return row
 
     def _seeds(self, outcome: Outcome) -> tuple[SeedFigures, ...]:
         if self.settings.folds:
@@ -449,9 +515,14 @@ def compare(
     *,
     command: str = "pegboard.compare(…)",
     progress: Progress | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    started: float | None = None,
 ) -> tuple[RunFolder, Leaderboard]:
     """Train, evaluate and compare models on a source; write the run folder.
+
+    Parameters
+    ----------
+    started
+        What ``time.monotonic()`` said when the budget began to run, if that was earlier.
 
     Returns
     -------
@@ -462,9 +533,12 @@ def compare(
     PegboardError
         For anything the user must change; nothing is written then, unless training had
         begun.
+    Interrupted
+        On Ctrl-C while models are trained or measured; what was done is kept.
     """
     progress = progress or Progress()
-    budget = Budget(settings.budget, clock=clock)
+    budget = Budget(settings.budget, started=started)
+    choose_device(settings.device)
     folder = run_folder(settings)
     if folder is not None:
         check_usable(folder, resume=settings.resume, overwrite=settings.overwrite)
@@ -505,7 +579,9 @@ def run_folder(settings: CompareSettings) -> RunFolder | None:
     return earlier[-1]
 
 
-def resumed_assignments(folder: RunFolder, settings: CompareSettings) -> Mapping[str, Any]:
+def resumed_assignments(
+    folder: RunFolder, settings: CompareSettings
+) -> Mapping[str, SplitName] | None:
     """Return the split of the run that is resumed, after checking the settings.
 
     Raises
@@ -513,9 +589,12 @@ def resumed_assignments(folder: RunFolder, settings: CompareSettings) -> Mapping
     RunFolderError
         When a setting that decides the result differs.
     """
-    from pegboard.manifest import read_manifest  # noqa: PLC0415
-
-    earlier = read_json(folder.run)["settings"]
+    earlier = read_json(folder.run).get("settings")
+    if not isinstance(earlier, dict):
+        raise RunFolderError(
+            f"--resume: {folder.run} does not say with which settings the run was started; "
+            "start a new run"
+        )
     now = settings.deciding()
     differing = [key for key in now if now[key] != earlier.get(key)]
     if differing:
@@ -524,7 +603,8 @@ def resumed_assignments(folder: RunFolder, settings: CompareSettings) -> Mapping
             f"--resume needs the settings {folder.path} was started with ({told}); "
             "give the same ones, or start a new run"
         )
-    return {row.sha256: row.split for row in read_manifest(folder.manifest)}
+    # A run that was stopped before it had written its manifest has trained nothing yet.
+    return assignments(folder.manifest) if folder.manifest.exists() else None
 
 
 def check_same_data(folder: RunFolder, prepared: Prepared) -> None:

@@ -6,6 +6,7 @@ Nothing is written and nothing is trained here; whatever must be refused is refu
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pegboard.budget import Budget
 from pegboard.corrections import apply_corrections, read_corrections
 from pegboard.embed import Embedder
-from pegboard.errors import MissingExtra, ModelError, PegboardError
+from pegboard.errors import BudgetSpent, MissingExtra, ModelError, PegboardError
 from pegboard.inputs import FITS, Fit, InputSpec, fitted
 from pegboard.intake import take_in
 from pegboard.manifest import fingerprint, read_manifest
@@ -34,13 +35,19 @@ from pegboard.models.weights import ResolvedWeights, parse_weights_option, resol
 from pegboard.photos import Intake, Photo, Source, SplitName
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe, recipe_for
-from pegboard.runs import read_json, runs_of
+from pegboard.runs import RUNS, read_json, runs_of
 from pegboard.settings import DEFAULT_FRACTIONS, NOTEBOOK_FRACTIONS, CompareSettings
 from pegboard.sources import SourceOptions, open_source
 from pegboard.split import Split, split_photos
 
 SQUARE = 1.02
 """Photos whose longer side is at most this many times the shorter need no fit."""
+
+UNEVEN = 3
+"""Classes are called uneven when the largest has this many times the photos of the smallest."""
+
+FIT_BUDGET = 0.25
+"""Largest share of a time budget that choosing the fit may take."""
 
 FIT_TRAIN, FIT_VALIDATION = 700, 300
 """Photos on which the fit is chosen: enough to tell fits apart that differ by some points."""
@@ -129,9 +136,14 @@ def prepare(
     progress = progress or Progress()
     names = parse_model_names(settings.models)
     options = [parse_weights_option(text) for text in settings.weights]
-    source = open_settings_source(settings)
     for name in names:
         check_architecture(name.base)
+    source = open_settings_source(settings)
+    # What is quickly refused comes before the photos are read, which may take minutes.
+    corrections = read_corrections(settings.corrections) if settings.corrections else None
+    if previous is None:
+        previous = previous_assignments(settings, source, progress)
+    weights = resolve_weights(names, options, allow_download=True)
     intake = take_in(
         source,
         merge=settings.merge,
@@ -139,9 +151,8 @@ def prepare(
         threads=threads_of(settings),
         progress=progress,
     )
-    intake = _corrected(intake, settings)
-    if previous is None:
-        previous = previous_assignments(settings, source)
+    if corrections is not None:
+        intake = apply_corrections(intake, corrections)
     split = split_photos(
         intake,
         fractions=fractions_of(settings, names),
@@ -154,7 +165,6 @@ def prepare(
     native = native_shape(photos)
     for name in names:
         check_input(name, input_spec(name, native_shape=native, image_size=settings.image_size))
-    weights = resolve_weights(names, options, allow_download=True)
     return Prepared(
         source=source,
         intake=intake,
@@ -164,8 +174,26 @@ def prepare(
         names=names,
         weights=weights,
         native=native,
-        warnings=[*intake.warnings, *split.warnings],
+        warnings=[*intake.warnings, *split.warnings, *_imbalance(split, settings)],
     )
+
+
+def _imbalance(split: Split, settings: CompareSettings) -> list[str]:
+    """Say how uneven the classes are in training, and what is done about it."""
+    counts = Counter(row.label for row in split.rows if row.split == "train")
+    (largest, most), *_, (smallest, fewest) = counts.most_common()
+    if most < UNEVEN * fewest:
+        return []
+    done = (
+        "the notebooks' recipes do nothing about it"
+        if settings.recipe == "notebook"
+        else "errors on rare classes weigh more in training (class-weighted loss)"
+    )
+    return [
+        f"the classes are uneven: {most} training photos of {largest!r}, {fewest} of "
+        f"{smallest!r} ({most / fewest:.1f} : 1); {done}; go by macro-F1, which counts every "
+        "class alike"
+    ]
 
 
 def open_settings_source(settings: CompareSettings) -> Source:
@@ -177,12 +205,6 @@ def open_settings_source(settings: CompareSettings) -> Source:
         group_column=settings.group_column,
     )
     return open_source(settings.source, options)
-
-
-def _corrected(intake: Intake, settings: CompareSettings) -> Intake:
-    if settings.corrections is None:
-        return intake
-    return apply_corrections(intake, read_corrections(settings.corrections))
 
 
 def fractions_of(
@@ -197,18 +219,24 @@ def fractions_of(
 
 
 def previous_assignments(
-    settings: CompareSettings, source: Source
+    settings: CompareSettings, source: Source, progress: Progress | None = None
 ) -> Mapping[str, SplitName] | None:
-    """Return the assignments to keep: of the manifest named, else of the last like run."""
+    """Return the assignments to keep: of the manifest named, else of the last like run.
+
+    Runs are looked for in ``pegboard-runs/`` and where the new run goes.
+    """
     if settings.previous == "none":
         return None
     if settings.previous is not None:
-        return _assignments(Path(settings.previous))
-    for run in reversed(runs_of(source.location)):
-        with suppress(PegboardError):
+        return assignments(Path(settings.previous))
+    places = [RUNS, settings.out.parent] if settings.out else [RUNS]
+    for run in reversed(runs_of(source.location, *places)):
+        with suppress(PegboardError, KeyError):
             earlier = read_json(run.run)["settings"]
             if _same_split(earlier, settings):
-                return _assignments(run.manifest)
+                kept = assignments(run.manifest)
+                (progress or Progress()).message(f"photos of {run.path} keep their split")
+                return kept
     return None
 
 
@@ -218,7 +246,8 @@ def _same_split(earlier: Mapping[str, object], settings: CompareSettings) -> boo
     return all(earlier.get(key) == now[key] for key in keys)
 
 
-def _assignments(manifest: Path) -> Mapping[str, SplitName]:
+def assignments(manifest: Path) -> Mapping[str, SplitName]:
+    """Return the split of every photo of a manifest, by checksum."""
     return {row.sha256: row.split for row in read_manifest(manifest)}
 
 
@@ -300,9 +329,13 @@ def choose_fit(
         weights = resolve_weights([parse_model_name("probe")], [], allow_download=False)
     except (MissingExtra, ModelError):
         return FitChoice("letterbox", "not measured: the backbone to measure with is not there")
-    scores = _fit_scores(
-        prepared, next(iter(weights.values())), settings, budget or Budget(), progress or Progress()
-    )
+    budget = (budget or Budget()).share(FIT_BUDGET)
+    try:
+        scores = _fit_scores(
+            prepared, next(iter(weights.values())), settings, budget, progress or Progress()
+        )
+    except BudgetSpent:
+        return FitChoice("letterbox", "not measured: the time budget is too short for it")
     best = max(scores, key=lambda fit: scores[fit])
     return FitChoice(best, "the best on validation photos", scores)
 

@@ -117,6 +117,12 @@ class RunFolder:
             )
         return False
 
+    def remove(self) -> None:
+        """Remove what a run wrote, and the folder itself if nothing else lies in it."""
+        with suppress(OSError):
+            self.remove_contents()
+            self.path.rmdir()
+
     def remove_contents(self) -> None:
         """Remove what a run writes, and nothing else."""
         for file in (self.run, self.manifest, self.intake, self.leaderboard, self.report):
@@ -198,8 +204,21 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, data: Any) -> None:
     """Write strict JSON (no NaN), whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, json_text(data) + "\n")
+
+
+def json_text(data: Any) -> str:
+    """Return strict JSON that is valid Unicode, whatever bytes a file's name holds.
+
+    Letters stay readable. A name that is no valid Unicode is escaped, so that reading the
+    JSON gives the same name back.
+    """
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text_atomically(path, text + "\n")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, indent=2, allow_nan=False)
+    return text
 
 
 def write_history(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
@@ -220,12 +239,12 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def runs_of(location: str, base: Path = RUNS) -> Sequence[RunFolder]:
-    """Return the runs below ``base`` made from one source, oldest first."""
-    found = []
-    for file in base.glob("*/run.json"):
-        with suppress(OSError, ValueError):
+def runs_of(location: str, *bases: Path) -> Sequence[RunFolder]:
+    """Return the runs below ``bases`` (``pegboard-runs/``) made from one source, oldest first."""
+    found = {}
+    for file in (file for base in bases or (RUNS,) for file in base.glob("*/run.json")):
+        with suppress(OSError, ValueError, AttributeError):
             data = json.loads(file.read_text("utf-8"))
             if data.get("source", {}).get("location") == location:
-                found.append((data.get("started", ""), RunFolder(file.parent)))
-    return [folder for _, folder in sorted(found, key=lambda pair: pair[0])]
+                found[file.resolve()] = (str(data.get("started", "")), RunFolder(file.parent))
+    return [folder for _, folder in sorted(found.values(), key=lambda pair: pair[0])]
