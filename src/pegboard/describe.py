@@ -37,8 +37,7 @@ def describe_model(
         When the name is unknown or the size too small for the network.
     """
     require_extra("torch", "train")
-    from pegboard.models.build import build_model  # noqa: PLC0415
-    from pegboard.models.layers import layer_table  # noqa: PLC0415
+    from pegboard.models import layers  # noqa: PLC0415
 
     name = parse_model_name(text)
     check_architecture(name.base)
@@ -48,8 +47,7 @@ def describe_model(
         side = image_size or input_spec(name).height
         native = (side, side, channels)
     spec = input_spec(name, native_shape=native, image_size=image_size)
-    shape = parse_model_name(f"{name.base}:scratch") if name.is_backbone else name
-    rows = layer_table(build_model(shape, classes, spec), spec)
+    rows = layers.describe_model(name, classes, spec)
     data = {
         "name": name.typed,
         "input": [spec.height, spec.width, spec.channels],

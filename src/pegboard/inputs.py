@@ -61,7 +61,7 @@ class InputSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> InputSpec:

@@ -46,7 +46,7 @@ from pegboard.train import (
     photo_preparation,
 )
 
-INVERSE_REGULARISATION = (0.003, 0.01, 0.03, 0.1)
+INVERSE_REGULARISATION = (0.01, 0.03, 0.1, 0.3)
 """Values of scikit-learn's C tried on validation for standardised features."""
 
 
@@ -358,8 +358,7 @@ def fit_logistic(
     for strength in INVERSE_REGULARISATION:
         model = LogisticRegression(
             C=strength,
-            max_iter=200,
-            tol=1e-3,
+            max_iter=500,
             class_weight="balanced" if weighted else None,
             warm_start=True,
         )

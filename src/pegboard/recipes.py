@@ -7,6 +7,7 @@ figures can be reproduced next to ours.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -140,7 +141,8 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 DIGIT_SHIFT = Augmentation(shift=2 / 28)
