@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort) as stop:
         _tell(_how_to_go_on(stop.__cause__, arguments))
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except ReaderGone:
         return _closed_pipe()
     except Exception as error:
         if debug:
@@ -90,7 +90,7 @@ def _tell(text: str) -> None:
 
 
 def _closed_pipe() -> int:
-    """Leave quietly when the reader of our output (``| head``) has gone."""
+    """Leave quietly: without this, Python would complain when it flushes at exit."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -208,8 +208,19 @@ def _parse_merge(texts: Sequence[str]) -> dict[str, str]:
 # --- commands ------------------------------------------------------------------------------
 
 
+class ReaderGone(Exception):
+    """Whoever read our output (``| head``) has closed it."""
+
+
 class InOrder(click.Group):
     """Lists commands in the order of the work, not of the alphabet."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an output closed by its reader gets a name that click leaves alone."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names as they were added."""

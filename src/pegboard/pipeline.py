@@ -66,6 +66,7 @@ from pegboard.progress import Progress
 from pegboard.report import write_report
 from pegboard.runs import (
     MARK,
+    RUNS,
     ModelFolder,
     RunFolder,
     check_usable,
@@ -540,13 +541,13 @@ def compare(
     budget = Budget(settings.budget, started=started)
     choose_device(settings.device)
     folder = run_folder(settings)
-    if folder is not None:
-        check_usable(folder, resume=settings.resume, overwrite=settings.overwrite)
+    check_usable(
+        folder or RunFolder(RUNS / "new"), resume=settings.resume, overwrite=settings.overwrite
+    )
     previous = resumed_assignments(folder, settings) if folder and settings.resume else None
     prepared = prepare(settings, previous=previous, progress=progress)
     if folder is None:
         folder = RunFolder(default_path(prepared.source.name, datetime.now().astimezone()))
-        check_usable(folder, resume=False, overwrite=False)
     if settings.resume:
         check_same_data(folder, prepared)
     tell_intake(prepared, progress)
