@@ -17,7 +17,7 @@ from pegboard.bundle import BundleInfo
 from pegboard.calibrate import apply_temperature, fit_temperature, sure_threshold
 from pegboard.evaluate import Predictions
 from pegboard.export import make_bundle
-from pegboard.learn import Job, Task, load_trained, predict_logits
+from pegboard.learn import Job, Task, load_trained, logits_on_features, predict_logits
 from pegboard.progress import Progress
 from pegboard.runs import ModelFolder
 
@@ -47,7 +47,10 @@ def answer(
         return predict_logits(job, module, pixels, progress=progress, title=title)
 
     name = job.name.typed
-    validation = logits(task.validation, f"{name}: validation")
+    if job.recipe.method == "gradient":
+        validation = logits(task.validation, f"{name}: validation")
+    else:
+        validation = logits_on_features(job, module, task, task.validation)
     temperature = fit_temperature(validation, task.labels[task.validation])
     test = logits(task.test, f"{name}: test")
     return Answers(

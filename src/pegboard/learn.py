@@ -194,6 +194,17 @@ def predict_logits(
     return logits
 
 
+def logits_on_features(
+    job: Job, module: nn.Module, task: Task, indices: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return logits ``(N, classes)`` of a head on features that are in the cache already."""
+    assert isinstance(module, BackboneClassifier)
+    features = embed(job, task, indices)
+    with torch.inference_mode():
+        logits: NDArray[np.float64] = module.head(torch.from_numpy(features)).double().numpy()
+    return logits
+
+
 def embed(
     job: Job,
     task: Task,
