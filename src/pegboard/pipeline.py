@@ -82,8 +82,8 @@ from pegboard.train import Diverged, choose_device
 REPORT_SECONDS = 4.0
 """Reserved at the end of a budget for the comparison and for what any report takes."""
 
-FINISH_SECONDS = 9.0
-"""Reserved per model for export, parity, timing and report, on top of its predictions."""
+FINISH_SECONDS, FINISH_BACKBONE_SECONDS = 6.0, 12.0
+"""Reserved per model for export, timing and report, on top of its predictions."""
 
 SPEED_PHOTOS = 64
 
@@ -302,8 +302,9 @@ class Comparison:
         folder = folder.part(round_.part) if round_.part else folder
         # What this model itself will need after training is held back while it trains; only
         # the first of its seeds or folds is exported and timed.
-        finish = 0.0 if outcome.trained else FINISH_SECONDS
-        needed = finish + self._answer_seconds(job, round_.task)
+        needed = self._answer_seconds(job, round_.task)
+        if not outcome.trained:
+            needed += FINISH_BACKBONE_SECONDS if plan.name.is_backbone else FINISH_SECONDS
         self.budget.reserve += needed
         try:
             trained = train_job(
@@ -328,7 +329,7 @@ class Comparison:
         return f"the budget of {self.budget.seconds:.0f} s was used up"
 
     def _answer_seconds(self, job: Job, task: Task) -> float:
-        """Guess the time of predicting validation and test in float32."""
+        """Guess the time of predicting validation once and test twice (PyTorch and ONNX)."""
         if not job.name.is_backbone:
             return 2e-4 * (len(task.test) + len(task.validation))
         pixels = job.spec.height * job.spec.width / (224 * 224)
