@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # one another: they are one layer).
 ORDER = [
     *("errors", "photos", "budget", "progress", "files", "cache", "metrics"),
-    *("images", "sources", "intake", "duplicates", "corrections", "manifest", "split"),
+    *("images", "sources", "intake", "duplicates"),
+    *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "compare", "leaderboard", "words", "table", "report"),

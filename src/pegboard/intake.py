@@ -75,7 +75,7 @@ def take_in(
     listing = source.listing()
     if not listing.found:
         raise SourceError(f"{source.location} is empty; expected photos in class folders")
-    entries, excluded = _choose_classes(listing.entries, merge or {}, exclude)
+    entries, excluded = choose_classes(listing.entries, merge or {}, exclude)
     opened = list(_open_all(source, entries, threads, progress))
     photos = [result for result in opened if isinstance(result, Photo)]
     unusable = [result for result in opened if isinstance(result, LeftOut)]
@@ -101,10 +101,16 @@ def _nothing_usable(source: Source, listing: Listing, left_out: Sequence[LeftOut
 # --- Classes -----------------------------------------------------------------------------
 
 
-def _choose_classes(
+def choose_classes(
     entries: Sequence[Entry], merge: Mapping[str, str], exclude: Collection[str]
 ) -> tuple[list[Entry], list[LeftOut]]:
-    """Apply ``merge`` and ``exclude``."""
+    """Apply ``merge`` and ``exclude``; return what is kept and what is left out.
+
+    Raises
+    ------
+    SourceError
+        When they name a class that is not there.
+    """
     present = {entry.label for entry in entries if entry.label is not None}
     targets = _merge_targets(present, merge)
     dropped = {_composed(name) for name in exclude}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from pegboard.photos import SPLITS, SplitName
 
 COLUMNS = ("path", "label", "split", "group", "sha256")
 
-_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+_WRITING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+_READING = _WRITING | {"encoding": "utf-8-sig"}  # table programs put a mark at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ManifestRow:
 
 def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
     """Write ``manifest.csv``, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", **_ENCODING) as file:  # type: ignore[call-overload]
+    with atomic_path(path) as temporary, temporary.open("w", **_WRITING) as file:  # type: ignore[call-overload]
         write_rows(file, rows)
 
 
@@ -62,7 +64,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
         When the file is missing, lacks a column, or names an unknown split.
     """
     try:
-        with Path(path).open("r", **_ENCODING) as file:  # type: ignore[call-overload]
+        with Path(path).open("r", **_READING) as file:  # type: ignore[call-overload]
             return _parse(path, csv.reader(file))
     except OSError as error:
         raise SourceError(f"the manifest {path} cannot be read: {error.strerror}") from error
@@ -99,6 +101,15 @@ def _parse(path: str | Path, table: Iterable[Sequence[str]]) -> list[ManifestRow
     return rows
 
 
+def is_manifest(path: str | Path) -> bool:
+    """Whether a file starts as a manifest of pegboard does."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.readline(100).strip() == ",".join(COLUMNS).encode()
+    except OSError:
+        return False
+
+
 def fingerprint(rows: Iterable[ManifestRow]) -> str:
     """Return a hash of what was learned from: paths, labels, splits and contents.
 
@@ -106,5 +117,5 @@ def fingerprint(rows: Iterable[ManifestRow]) -> str:
     """
     digest = hashlib.sha256()
     for row in sorted((row.path, row.label, row.split, row.sha256) for row in rows):
-        digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")
+        digest.update(json.dumps(row).encode())
     return digest.hexdigest()

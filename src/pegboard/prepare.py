@@ -160,16 +160,14 @@ def prepare(
         previous=previous,
         allow_leaks=settings.allow_leaks,
     )
-    by_path = {photo.path: photo for photo in intake.photos}
-    photos = [by_path[row.path] for row in split.rows]
-    native = native_shape(photos)
+    native = native_shape(split.photos)
     for name in names:
         check_input(name, input_spec(name, native_shape=native, image_size=settings.image_size))
     return Prepared(
         source=source,
         intake=intake,
         split=split,
-        photos=photos,
+        photos=split.photos,
         classes=sorted({row.label for row in split.rows}),
         names=names,
         weights=weights,

@@ -1,21 +1,22 @@
 """Train, validation and test: stratified by class, and no group in two of them.
 
-The order of files plays no part: groups are drawn by a hash of the split seed and their
-content, so the same photos give the same split on every disk.
+What cannot be used is left out with a reason, what is given or was assigned earlier stays
+where it is, and the rest is drawn (see :mod:`pegboard.draw`). The order of files plays no part.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.duplicates import DuplicateGroups, Pair, duplicate_groups, members
+from pegboard.draw import draw_splits, whole_goals
+from pegboard.duplicates import DuplicateGroups, duplicate_groups, members
 from pegboard.errors import LeakError, PegboardError, SourceError
+from pegboard.leaks import LISTED, alike_across, describe_leaks, leaking_pairs
 from pegboard.manifest import ManifestRow
 from pegboard.photos import SPLITS, Intake, LeftOut, Photo, SplitName
 
@@ -27,29 +28,34 @@ LEAST_GROUPS = 3
 LARGEST_CLASS_WEIGHT = 10.0
 """A class of very few photos must not drown all others in the loss."""
 
-LISTED = 10
-"""Leaking pairs named in an error."""
+GROUP_ID_LENGTH = 16
+"""Digits of a checksum that name a group: among a million groups two never agree by chance."""
 
-GROUP_ID_LENGTH = 12
+Assigned = list[SplitName | None]
 
 
 @dataclass(frozen=True)
 class Split:
     """Photos with their splits, what was left out altogether, and what the user should know.
 
-    ``left_out`` includes what intake left out.
+    ``photos`` stand in the order of ``rows``; ``left_out`` includes what intake left out.
     """
 
     rows: Sequence[ManifestRow]
+    photos: Sequence[Photo]
     left_out: Sequence[LeftOut]
     warnings: Sequence[str] = field(default_factory=tuple)
 
     def counts(self) -> dict[str, dict[SplitName, int]]:
         """Return the photos per class and split."""
-        table: dict[str, dict[SplitName, int]] = {}
-        for row in self.rows:
-            table.setdefault(row.label, dict.fromkeys(SPLITS, 0))[row.split] += 1
-        return dict(sorted(table.items()))
+        return _table(self.rows)
+
+
+def _table(rows: Iterable[ManifestRow]) -> dict[str, dict[SplitName, int]]:
+    table: dict[str, dict[SplitName, int]] = {}
+    for row in rows:
+        table.setdefault(row.label, dict.fromkeys(SPLITS, 0))[row.split] += 1
+    return dict(sorted(table.items()))
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -91,7 +97,7 @@ def split_photos(
     seed
         Of the split, not of training.
     previous
-        Earlier assignments by sha256: kept.
+        Earlier assignments by sha256: kept, save where the source itself now gives another.
     allow_leaks
         Keep given splits although they share photos.
 
@@ -104,33 +110,58 @@ def split_photos(
     """
     photos, conflicting = _without_conflicts(intake.photos)
     groups = duplicate_groups(photos)
+    photos, groups, bridging = _without_bridges(photos, groups, previous or {})
     photos, groups, rare = _without_rare_classes(photos, groups)
-    left_out = [*intake.left_out, *conflicting, *rare]
+    left_out = [*intake.left_out, *conflicting, *bridging, *rare]
     _check_classes(photos, left_out)
-    warnings = _label_warnings(photos, groups)
-    given = [photo.split for photo in photos]
-    if any(given):
-        _check_given(photos, groups, allow_leaks)
-        if allow_leaks:
-            warnings += _leak_warning(photos, groups)
-        assigned = _complete_given(photos, groups, fractions, seed)
-        bridging: list[LeftOut] = []
-    else:
-        fixed, bridging = _keep_previous(photos, groups, previous or {})
-        assigned = _assign(photos, groups, fixed, fractions, seed)
+    standing = _standing(photos, previous or {})
+    warnings = [
+        *_label_warnings(photos, groups),
+        *_given_leaks(photos, groups, allow_leaks=allow_leaks),
+        *_earlier_leaks(photos, groups, standing),
+    ]
+    assigned = _assign(photos, groups, standing, fractions, seed)
     names = _group_names(photos, groups.codes)
     rows = [
         ManifestRow(photo.path, photo.label, split, name, photo.sha256)
         for photo, split, name in zip(photos, assigned, names, strict=True)
-        if split is not None
     ]
-    return Split(rows, [*left_out, *bridging], warnings)
+    return Split(rows, photos, left_out, [*warnings, *_empty_splits(rows)])
+
+
+# --- where photos stand before anything is drawn -----------------------------------------
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What is settled: ``fixed`` splits, and given train photos that may yet be validation."""
+
+    fixed: Assigned
+    open_train: frozenset[int] = frozenset()
+
+
+def _standing(photos: Sequence[Photo], previous: Mapping[str, SplitName]) -> _Standing:
+    given = {photo.split for photo in photos}
+    draws_validation = "train" in given and "validation" not in given
+    fixed: Assigned = []
+    open_train = []
+    for index, photo in enumerate(photos):
+        earlier = previous.get(photo.sha256)
+        if photo.split == "train" and draws_validation:
+            # Validation is a part of the given train; what was drawn earlier stays drawn.
+            settled = None if earlier == "test" else earlier
+            fixed.append(settled)
+            if settled is None:
+                open_train.append(index)
+        else:
+            fixed.append(photo.split or earlier)
+    return _Standing(fixed, frozenset(open_train))
 
 
 # --- what cannot be split ----------------------------------------------------------------
 
 
-def _without_conflicts(photos: Sequence[Photo]) -> tuple[list[Photo], list[LeftOut]]:
+def _without_conflicts(photos: Sequence[Photo]) -> tuple[Sequence[Photo], list[LeftOut]]:
     """Leave out all copies of a picture that lies under several labels."""
     labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for photo in photos:
@@ -154,15 +185,55 @@ def _without_conflicts(photos: Sequence[Photo]) -> tuple[list[Photo], list[LeftO
     return kept, left_out
 
 
+def _without_bridges(
+    photos: Sequence[Photo], groups: DuplicateGroups, previous: Mapping[str, SplitName]
+) -> tuple[Sequence[Photo], DuplicateGroups, list[LeftOut]]:
+    """Leave out new photos that belong with photos of several splits."""
+    standing = _standing(photos, previous)
+    if not any(standing.fixed) and not standing.open_train:
+        return photos, groups, []
+    details: dict[int, str] = {}
+    for group in members(groups.codes):
+        if len(group) > 2:
+            details |= _bridges(photos, group, standing)
+    if not details:
+        return photos, groups, []
+    left_out = [
+        LeftOut(photos[index].path, "bridges-splits", detail)
+        for index, detail in sorted(details.items())
+    ]
+    kept = [photo for index, photo in enumerate(photos) if index not in details]
+    # Without the bridge, what it joined falls apart.
+    return kept, duplicate_groups(kept), left_out
+
+
+def _bridges(photos: Sequence[Photo], group: Sequence[int], standing: _Standing) -> dict[int, str]:
+    """Return the photos of one group that join several splits, and between which they stand."""
+    places: dict[SplitName, str] = {}
+    for index in group:
+        if split := standing.fixed[index]:
+            places.setdefault(split, photos[index].path)
+    bridging = [index for index in group if not standing.fixed[index]]
+    if not {"train", "validation"} <= places.keys():
+        of_train = [index for index in bridging if index in standing.open_train]
+        bridging = [index for index in bridging if index not in standing.open_train]
+        if of_train and "validation" not in places:
+            places.setdefault("train", photos[of_train[0]].path)
+    if len(places) < 2:
+        return {}
+    told = " and ".join(f"{path} ({split})" for split, path in places.items())
+    return dict.fromkeys(bridging, f"belongs with {told}, which stay where they are")
+
+
 def _without_rare_classes(
     photos: Sequence[Photo], groups: DuplicateGroups
-) -> tuple[list[Photo], DuplicateGroups, list[LeftOut]]:
+) -> tuple[Sequence[Photo], DuplicateGroups, list[LeftOut]]:
     distinct: defaultdict[str, set[int]] = defaultdict(set)
     for photo, code in zip(photos, groups.codes.tolist(), strict=True):
         distinct[photo.label].add(code)
     rare = {label for label, codes in distinct.items() if len(codes) < LEAST_GROUPS}
     if not rare:
-        return list(photos), groups, []
+        return photos, groups, []
     left_out = [
         LeftOut(
             photo.path,
@@ -174,14 +245,8 @@ def _without_rare_classes(
         for photo in photos
         if photo.label in rare
     ]
-    keep = [index for index, photo in enumerate(photos) if photo.label not in rare]
-    place = {old: new for new, old in enumerate(keep)}
-    pairs = [
-        replace(pair, a=place[pair.a], b=place[pair.b])
-        for pair in groups.pairs
-        if pair.a in place and pair.b in place
-    ]
-    return [photos[index] for index in keep], DuplicateGroups(groups.codes[keep], pairs), left_out
+    kept = [photo for photo in photos if photo.label not in rare]
+    return kept, duplicate_groups(kept), left_out
 
 
 def _check_classes(photos: Sequence[Photo], left_out: Sequence[LeftOut]) -> None:
@@ -215,225 +280,172 @@ def _label_warnings(photos: Sequence[Photo], groups: DuplicateGroups) -> list[st
     ]
 
 
-# --- given splits ------------------------------------------------------------------------
+# --- splits that are there already --------------------------------------------------------
 
 
-def leaking_pairs(photos: Sequence[Photo], groups: DuplicateGroups) -> list[Pair]:
-    """Return pairs of one group that lie in two different given splits.
-
-    Direct pairs are preferred; of a group that leaks only through its own chain or through
-    the user's group, the first two photos of different splits stand for it.
-    """
-
-    def crosses(a: int, b: int) -> bool:
-        return None not in (photos[a].split, photos[b].split) and (
-            photos[a].split != photos[b].split
-        )
-
-    direct = [pair for pair in groups.pairs if crosses(pair.a, pair.b)]
-    told = {int(groups.codes[pair.a]) for pair in direct}
-    for group in members(groups.codes):
-        if len(group) > 1 and int(groups.codes[group[0]]) not in told:
-            first = next((i for i in group if photos[i].split), None)
-            other = next((i for i in group if first is not None and crosses(first, i)), None)
-            if first is not None and other is not None:
-                kind = next(p.kind for p in groups.pairs if p.a in group or p.b in group)
-                direct.append(Pair(first, other, kind, 1.0))
-    return direct
-
-
-def describe_leak(photos: Sequence[Photo], pair: Pair) -> str:
-    """Say one leak in words."""
-    kinds = {
-        "file": "equal files",
-        "pixels": "equal pixels",
-        "near": "nearly equal",
-        "group": "same group",
-    }
-    a, b = photos[pair.a], photos[pair.b]
-    return f"{a.path} ({a.split}) and {b.path} ({b.split}): {kinds[pair.kind]}"
-
-
-def _check_given(photos: Sequence[Photo], groups: DuplicateGroups, allow_leaks: bool) -> None:
-    found = {photo.split for photo in photos}
-    missing = [split for split in ("train", "test") if split not in found]
+def _check_given(splits: Sequence[SplitName | None]) -> None:
+    missing = [split for split in ("train", "test") if split not in splits]
     if missing:
         raise SourceError(
             f"the given splits hold no usable photo for {' and '.join(missing)}; give both train "
             "and test, or none (pegboard then splits the photos itself)"
         )
-    leaks = [] if allow_leaks else leaking_pairs(photos, groups)
-    if leaks:
-        listed = "; ".join(describe_leak(photos, pair) for pair in leaks[:LISTED])
-        more = f"; and {len(leaks) - LISTED} more" if len(leaks) > LISTED else ""
+
+
+def _given_leaks(
+    photos: Sequence[Photo], groups: DuplicateGroups, *, allow_leaks: bool
+) -> list[str]:
+    """Refuse given splits that share photos; warn where they may."""
+    splits = [photo.split for photo in photos]
+    if not any(splits):
+        return []
+    _check_given(splits)
+    leaks = leaking_pairs(photos, groups, splits)
+    listed = "; ".join(describe_leaks(photos, leaks, splits, most=LISTED))
+    many = f"{len(leaks)} pair{'s' if len(leaks) > 1 else ''} of photos"
+    if leaks and not allow_leaks:
         raise LeakError(
-            f"the given splits share {len(leaks)} photo{'s' if len(leaks) > 1 else ''}, so "
-            f"figures on them would be too good: {listed}{more}. Remove one of each pair, let "
-            "pegboard split (pegboard split), or give --allow-leaks"
+            f"the given splits share {many}, so figures on them would be too good: {listed}. "
+            "Remove one of each pair, take the split column or folders away (pegboard then "
+            "splits the photos itself), or give --allow-leaks"
         )
+    warnings = []
+    if leaks:
+        warnings.append(f"the given splits share {many} (--allow-leaks), so figures are too good")
+    alike = alike_across(photos, groups, splits)
+    if alike:
+        first = alike[0]
+        warnings.append(
+            f"{len(alike)} pair{'s' if len(alike) > 1 else ''} of photos in different given splits "
+            f"look alike, the first {photos[first.a].path} ({splits[first.a]}) and "
+            f"{photos[first.b].path} ({splits[first.b]}); look whether they show the same object"
+        )
+    return warnings
 
 
-def _leak_warning(photos: Sequence[Photo], groups: DuplicateGroups) -> list[str]:
-    leaks = leaking_pairs(photos, groups)
+def _earlier_leaks(
+    photos: Sequence[Photo], groups: DuplicateGroups, standing: _Standing
+) -> list[str]:
+    """Tell what an earlier split shares: it is kept all the same."""
+    given = [photo.split for photo in photos]
+    leaks = [
+        pair
+        for pair in leaking_pairs(photos, groups, standing.fixed)
+        if given[pair.a] == given[pair.b]
+    ]
     if not leaks:
         return []
-    return [f"the given splits share {len(leaks)} photos (--allow-leaks): figures are too good"]
+    listed = "; ".join(describe_leaks(photos, leaks, standing.fixed, most=LISTED))
+    return [
+        f"the earlier split, which is kept, shares {len(leaks)} "
+        f"pair{'s' if len(leaks) > 1 else ''} of photos: {listed}; "
+        "--previous none draws a new one"
+    ]
 
 
-def _complete_given(
+def _empty_splits(rows: Sequence[ManifestRow]) -> list[str]:
+    """Tell classes that have no photo in one of the splits."""
+    bare = [
+        f"{label!r} in {name}"
+        for label, counts in _table(rows).items()
+        for name, count in counts.items()
+        if not count
+    ]
+    if not bare:
+        return []
+    more = f" and {len(bare) - LISTED} more" if len(bare) > LISTED else ""
+    return [f"there is no photo of class {', '.join(bare[:LISTED])}{more}"]
+
+
+# --- drawing the rest ---------------------------------------------------------------------
+
+
+def _assign(
     photos: Sequence[Photo],
     groups: DuplicateGroups,
+    standing: _Standing,
     fractions: tuple[float, float, float],
     seed: int,
-) -> list[SplitName | None]:
-    """Keep given splits, place photos without one, and draw validation if there is none."""
-    assigned: list[SplitName | None] = [photo.split for photo in photos]
-    if None in assigned:
-        fixed = _spread(assigned, groups)
-        assigned = _assign(photos, groups, fixed, fractions, seed)
-    if "validation" not in assigned:
-        _draw_validation(photos, groups, assigned, seed)
-    return assigned
-
-
-def _spread(
-    assigned: Sequence[SplitName | None], groups: DuplicateGroups
-) -> list[SplitName | None]:
-    """Give photos without a split that of their group."""
-    spread = list(assigned)
+) -> list[SplitName]:
+    """Keep what is fixed, let its groups follow, and draw the rest."""
+    assigned = list(standing.fixed)
+    free: list[list[int]] = []
+    of_train: list[list[int]] = []
     for group in members(groups.codes):
-        known = next((assigned[i] for i in group if assigned[i]), None)
+        fixed = [split for index in group if (split := standing.fixed[index])]
+        is_open = not standing.open_train.isdisjoint(group)
+        if not fixed:
+            (of_train if is_open else free).append(group)
+            continue
+        # With --allow-leaks a group may lie in several splits; photos of train stay in train.
+        allowed = [split for split in fixed if not (is_open and split == "test")]
+        known = allowed[0] if allowed else "train"
         for index in group:
-            spread[index] = spread[index] or known
-    return spread
+            assigned[index] = assigned[index] or known
+    for index in (index for group in of_train for index in group):
+        assigned[index] = "train"
+    if free:
+        goals = whole_goals(Counter(photo.label for photo in photos), fractions)
+        assigned = draw_splits(photos, free, assigned, goals, seed)
+    if of_train:
+        assigned = _draw_validation(photos, groups, of_train, assigned, seed)
+    return [split for split in assigned if split is not None]
 
 
 def _draw_validation(
     photos: Sequence[Photo],
     groups: DuplicateGroups,
-    assigned: list[SplitName | None],
+    of_train: Sequence[Sequence[int]],
+    assigned: Assigned,
     seed: int,
-) -> None:
-    """Move some of train to validation: as much as test, at most a fifth of train."""
-    train = [index for index, split in enumerate(assigned) if split == "train"]
-    wanted = min(sum(split == "test" for split in assigned), len(train) // 5)
-    classes = _classes_of_groups(photos, _groups_within(groups.codes, train))
-    totals = {label: sum(len(group) for group in found) for label, found in classes.items()}
-    targets = _shared_out(wanted, totals)
-    for label, found in classes.items():
-        goals: dict[SplitName, float] = {
-            "train": totals[label] - targets[label],
-            "validation": targets[label],
-        }
-        for group, split in _fill(_drawn(photos, found, seed), goals, {}):
-            for index in group:
-                assigned[index] = split
+) -> Assigned:
+    """Take validation from the given train: as large as test, at most a fifth of train."""
+    pool = [
+        [index for index in group if assigned[index] != "test"] for group in members(groups.codes)
+    ]
+    goals = _validation_goals(photos, pool, assigned.count("test"))
+    drawn = list(assigned)
+    for index in (index for group in of_train for index in group):
+        drawn[index] = None
+    return draw_splits(photos, of_train, drawn, goals, seed)
 
 
-def _groups_within(codes: NDArray[np.int64], indices: Sequence[int]) -> list[list[int]]:
-    within: defaultdict[int, list[int]] = defaultdict(list)
-    for index in indices:
-        within[int(codes[index])].append(index)
-    return list(within.values())
+def _validation_goals(
+    photos: Sequence[Photo], pool: Iterable[Sequence[int]], most: int
+) -> dict[str, dict[SplitName, float]]:
+    """Share train and validation out by class; a class of one group stays in train."""
+    photos_of: Counter[str] = Counter()
+    groups_of: Counter[str] = Counter()
+    for group in pool:
+        counts = Counter(photos[index].label for index in group)
+        photos_of += counts
+        groups_of.update(counts.keys())
+    wanted = max(1, min(most, photos_of.total() // 5))
+    sharing = {label: photos_of[label] for label in photos_of if groups_of[label] > 1}
+    shares = _shared_out(wanted, sharing)
+    goals: dict[str, dict[SplitName, float]] = {}
+    for label, count in photos_of.items():
+        share = shares.get(label, 0)
+        goals[label] = {"train": count - share}
+        if share:
+            goals[label]["validation"] = share
+    return goals
 
 
 def _shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Share a whole number out in proportion, by largest remainders."""
+    """Share a whole number out in proportion, by largest remainders; at least 1 where it can."""
     everything = sum(weights.values())
     exact = {label: total * weight / everything for label, weight in weights.items()}
     shares = {label: int(share) for label, share in exact.items()}
     by_remainder = sorted(exact, key=lambda label: (shares[label] - exact[label], label))
     for label in by_remainder[: total - sum(shares.values())]:
         shares[label] += 1
+    for label in sorted(label for label, share in shares.items() if not share):
+        richest = max(sorted(shares), key=shares.__getitem__)
+        if shares[richest] > 1:
+            shares[richest] -= 1
+            shares[label] = 1
     return shares
-
-
-# --- our own split -----------------------------------------------------------------------
-
-
-def _keep_previous(
-    photos: Sequence[Photo], groups: DuplicateGroups, previous: Mapping[str, SplitName]
-) -> tuple[list[SplitName | None], list[LeftOut]]:
-    """Keep earlier assignments; leave out new photos that join groups of several splits."""
-    fixed: list[SplitName | None] = [previous.get(photo.sha256) for photo in photos]
-    left_out = []
-    if not any(fixed):
-        return fixed, []
-    for group in members(groups.codes):
-        kept = {fixed[index]: photos[index].path for index in group if fixed[index]}
-        new = [index for index in group if not fixed[index]]
-        if len(kept) == 1:
-            for index in new:
-                fixed[index] = next(iter(kept))
-        elif len(kept) > 1:
-            told = " and ".join(f"{path} ({split})" for split, path in kept.items())
-            detail = f"belongs with {told}, which were split earlier"
-            left_out += [LeftOut(photos[index].path, "bridges-splits", detail) for index in new]
-    return fixed, left_out
-
-
-def _assign(
-    photos: Sequence[Photo],
-    groups: DuplicateGroups,
-    fixed: Sequence[SplitName | None],
-    fractions: tuple[float, float, float],
-    seed: int,
-) -> list[SplitName | None]:
-    """Place every free group, class by class; photos that bridge splits stay without one."""
-    assigned = list(fixed)
-    found = members(groups.codes)
-    free = [group for group in found if not any(fixed[index] for index in group)]
-    have: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for photo, split in zip(photos, fixed, strict=True):
-        if split:
-            have[photo.label][split] += 1
-    for label, of_class in _classes_of_groups(photos, free).items():
-        total = sum(len(group) for group in of_class) + sum(have[label].values())
-        goals = {split: total * share for split, share in zip(SPLITS, fractions, strict=True)}
-        for group, split in _fill(_drawn(photos, of_class, seed), goals, have[label]):
-            for index in group:
-                assigned[index] = split
-    return assigned
-
-
-def _classes_of_groups(
-    photos: Sequence[Photo], groups: Iterable[list[int]]
-) -> dict[str, list[list[int]]]:
-    """Return the groups by class; a group of several labels goes by its commonest one."""
-    classes: defaultdict[str, list[list[int]]] = defaultdict(list)
-    for group in groups:
-        if len(group) == 1:
-            label = photos[group[0]].label
-        else:
-            counts = Counter(photos[index].label for index in group)
-            label = min(counts, key=lambda name: (-counts[name], name))
-        classes[label].append(group)
-    return dict(sorted(classes.items()))
-
-
-def _drawn(photos: Sequence[Photo], groups: list[list[int]], seed: int) -> list[list[int]]:
-    """Return groups in the order of drawing: large ones first, then by chance of the seed."""
-
-    def chance(group: list[int]) -> tuple[int, bytes, str]:
-        first = min(photos[index].sha256 for index in group)
-        drawn = hashlib.blake2b(f"{seed}/{first}".encode(), digest_size=8).digest()
-        return -len(group), drawn, first
-
-    return sorted(groups, key=chance)
-
-
-def _fill(
-    groups: Sequence[list[int]], goals: Mapping[SplitName, float], have: Mapping[str, int]
-) -> Iterable[tuple[list[int], SplitName]]:
-    """Place each group where most is missing; the last groups fill splits left empty."""
-    missing = {split: goal - have.get(split, 0) for split, goal in goals.items()}
-    empty = {split for split, goal in goals.items() if not have.get(split) and goal > 0}
-    for place, group in enumerate(groups):
-        choice = empty if len(groups) - place <= len(empty) else missing
-        split = max(choice, key=lambda name: (missing[name], -SPLITS.index(name)))
-        missing[split] -= len(group)
-        empty.discard(split)
-        yield group, split
 
 
 def _group_names(photos: Sequence[Photo], codes: NDArray[np.int64]) -> list[str]:
@@ -455,17 +467,11 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32
     """Return the weight of each class in the loss, ``(classes,)``.
 
     Inverse to its frequency, as scikit-learn's ``balanced``: every class counts alike, which
-    is what macro-F1 asks for. At most :data:`LARGEST_CLASS_WEIGHT`; 1 for all classes of a
-    balanced set; 0 for a class that does not occur.
+    is what macro-F1 asks for. At most :data:`LARGEST_CLASS_WEIGHT`, 1 for all classes of a
+    balanced set, 0 for a class that does not occur.
     """
     counts = np.bincount(labels, minlength=classes)
     present = counts > 0
     weights = np.zeros(classes, dtype=np.float32)
     weights[present] = len(labels) / (present.sum() * counts[present])
     return np.minimum(weights, LARGEST_CLASS_WEIGHT)
-
-
-def imbalance(rows: Iterable[ManifestRow]) -> float:
-    """Return how many times larger the largest class is than the smallest."""
-    counts = Counter(row.label for row in rows)
-    return max(counts.values()) / min(counts.values())

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import io
+import secrets
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pegboard.duplicates import duplicate_groups
-from pegboard.errors import PegboardError, RunFolderError, SourceError
-from pegboard.intake import take_in
-from pegboard.manifest import ManifestRow, write_manifest, write_rows
-from pegboard.photos import Intake, LeftOut, Listing, Photo, Source
+from pegboard.errors import PegboardError, RunFolderError, SourceError, UnusableImage
+from pegboard.intake import choose_classes, take_in
+from pegboard.leaks import describe_leaks, leaking_pairs
+from pegboard.manifest import ManifestRow, is_manifest, write_manifest, write_rows
+from pegboard.photos import Entry, Intake, LeftOut, Listing, Photo, Pixels, Source
 from pegboard.prepare import open_settings_source, previous_assignments
 from pegboard.progress import Progress
 from pegboard.settings import DEFAULT_FRACTIONS, CompareSettings
 from pegboard.sources import SourceOptions, open_source
-from pegboard.split import Split, describe_leak, leaking_pairs, split_photos
+from pegboard.sources.tables import ManifestSource
+from pegboard.split import Split, split_photos
 
 EXIT_LEAKS = 3
+
+_TOLD = ("bridges-splits", "label-conflict", "rare-class")
+"""Reasons that the split itself finds: told on the way, intake's are in the counts."""
+
+_MOST_TOLD = 10
 
 
 def split_source(
@@ -31,35 +41,41 @@ def split_source(
 ) -> tuple[str, dict[str, Any]]:
     """Split a source; write the manifest and, if asked, a tree of copies.
 
-    A table that gives sha256 and group of every row is split without opening its files.
+    A table that gives sha256 and group of every row is split as it is told, without opening
+    its files; if none of them is here at all, that does not matter.
 
     Returns
     -------
-    What to print (the manifest itself when ``out`` is None), and the same as data.
+    What to print (the manifest itself when nothing is written), and the result as data.
 
     Raises
     ------
     PegboardError
-        As ``compare``; or when ``to_folders`` is not empty.
+        As ``compare``; or when ``out`` or ``to_folders`` would replace or mix with what is the
+        user's.
     """
     progress = progress or Progress()
     source = open_settings_source(settings)
+    if out is not None:
+        _check_out(out, source)
     if to_folders is not None:
-        _check_empty(to_folders)
+        _check_folders(to_folders, source)
+    previous = previous_assignments(settings, source, progress)
+    intake = _intake(source, settings, progress)
     split = split_photos(
-        _intake(source, settings, progress),
+        intake,
         fractions=settings.fractions or DEFAULT_FRACTIONS,
         seed=settings.split_seed,
-        previous=previous_assignments(settings, source),
+        previous=previous,
         allow_leaks=settings.allow_leaks,
     )
-    for warning in split.warnings:
-        progress.message(f"note: {warning}")
+    warnings = [*intake.warnings, *split.warnings]
+    _tell(warnings, split.left_out, progress)
+    if to_folders is not None:
+        copy_to_folders(source, split.rows, to_folders, progress=progress)
     if out is not None:
         write_manifest(out, split.rows)
-    if to_folders is not None:
-        copy_to_folders(source, split.rows, to_folders)
-    data = _summary(split, out, to_folders)
+    data = _summary(split, warnings, out, to_folders)
     if out is None and to_folders is None:
         buffer = io.StringIO()
         write_rows(buffer, split.rows)
@@ -67,10 +83,14 @@ def split_source(
     return _told(data), data
 
 
+# --- what is split ------------------------------------------------------------------------
+
+
 def _intake(source: Source, settings: CompareSettings, progress: Progress) -> Intake:
-    listing = source.listing()
-    if not settings.merge and not settings.exclude_class and _is_known(listing):
-        return _unopened(listing)
+    if isinstance(source, ManifestSource):
+        listing = source.told()
+        if listing.entries and all(entry.sha256 and entry.group for entry in listing.entries):
+            return _unopened(source, listing, settings)
     return take_in(
         source,
         merge=settings.merge,
@@ -80,37 +100,63 @@ def _intake(source: Source, settings: CompareSettings, progress: Progress) -> In
     )
 
 
-def _is_known(listing: Listing) -> bool:
-    """Whether a table tells checksum and group of every row, so that no file need be opened."""
-    return bool(listing.entries) and all(entry.sha256 and entry.group for entry in listing.entries)
+def _unopened(source: ManifestSource, listing: Listing, settings: CompareSettings) -> Intake:
+    """Take a table at its word: it tells checksum and group of every photo."""
+    entries, excluded = choose_classes(listing.entries, settings.merge, settings.exclude_class)
+    left_out = [*listing.left_out, *excluded]
+    is_here = [source.has(entry.path) for entry in entries]
+    warning = "the table tells sha256 and group of every photo, so none was opened"
+    if not any(is_here):
+        warning += " (none of the files is here)"
+        is_here = [True] * len(entries)
+    photos = []
+    for entry, here in zip(entries, is_here, strict=True):
+        if here:
+            photos.append(_as_told(entry, entry.sha256 or ""))
+        else:
+            left_out.append(LeftOut(entry.path, "missing-file", "there is no such file"))
+    return Intake(photos, left_out, [warning])
 
 
-def _unopened(listing: Listing) -> Intake:
-    photos, left_out = [], list(listing.left_out)
-    for entry in listing.entries:
-        if entry.label is None:
-            left_out.append(LeftOut(entry.path, "no-label", "the row has no label"))
-            continue
-        checksum = entry.sha256 or ""
-        photos.append(
-            Photo(entry.path, entry.label, entry.split, entry.group, checksum, checksum, 0, 0, 0)
-        )
-    return Intake(photos, left_out)
+def _as_told(entry: Entry, sha256: str) -> Photo:
+    return Photo(
+        entry.path, entry.label or "", entry.split, entry.group, sha256, sha256,
+        height=0, width=0, channels=0,
+    )  # fmt: skip
 
 
-def _summary(split: Split, out: Path | None, to_folders: Path | None) -> dict[str, Any]:
-    reasons: dict[str, int] = {}
-    for item in split.left_out:
-        reasons[item.reason] = reasons.get(item.reason, 0) + 1
+# --- what is said -------------------------------------------------------------------------
+
+
+def _tell(warnings: Sequence[str], left_out: Sequence[LeftOut], progress: Progress) -> None:
+    for warning in warnings:
+        progress.message(f"note: {warning}")
+    # Photos of one rare class share one detail: the first speaks for them.
+    told: dict[tuple[str, str], str] = {}
+    for item in left_out:
+        if item.reason in _TOLD:
+            told.setdefault((item.reason, item.detail), item.path)
+    for (reason, detail), path in list(told.items())[:_MOST_TOLD]:
+        progress.message(f"left out: {path}: {reason}: {detail}")
+    if len(told) > _MOST_TOLD:
+        progress.message(f"left out: and {len(told) - _MOST_TOLD} more (--json lists all)")
+
+
+def _summary(
+    split: Split, warnings: Sequence[str], out: Path | None, to_folders: Path | None
+) -> dict[str, Any]:
     return {
+        "found": len(split.rows) + len(split.left_out),
         "used": len(split.rows),
-        "left_out": len(split.left_out),
-        "left_out_reasons": reasons,
+        "left_out": [
+            {"path": item.path, "reason": item.reason, "detail": item.detail}
+            for item in split.left_out
+        ],
         "groups": len({row.group for row in split.rows}),
         "counts": split.counts(),
         "manifest": None if out is None else str(out),
         "folders": None if to_folders is None else str(to_folders),
-        "warnings": list(split.warnings),
+        "warnings": list(warnings),
     }
 
 
@@ -119,65 +165,146 @@ def _told(data: Mapping[str, Any]) -> str:
         f"{label}: train {count['train']}, validation {count['validation']}, test {count['test']}"
         for label, count in data["counts"].items()
     ]
+    reasons = Counter(item["reason"] for item in data["left_out"])
     lines.append(
-        f"{data['used']} photos in {data['groups']} groups; {data['left_out']} left out"
-        + "".join(f", {count} {reason}" for reason, count in data["left_out_reasons"].items())
+        f"{data['used']} photos in {data['groups']} groups; {len(data['left_out'])} left out"
+        + "".join(f", {count} {reason}" for reason, count in reasons.items())
     )
     lines += [f"wrote {data[key]}" for key in ("manifest", "folders") if data[key]]
     return "\n".join(lines) + "\n"
 
 
-def _check_empty(folder: Path) -> None:
+# --- what is written ----------------------------------------------------------------------
+
+
+def _check_out(out: Path, source: Source) -> None:
+    """Refuse, before photos are read, a manifest that cannot or must not be written."""
+    if not out.absolute().parent.is_dir():
+        raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if str(out.resolve()) == source.location:
+        raise PegboardError(f"--out {out} is the source itself; name another file")
+    if out.is_file() and not is_manifest(out):
+        raise PegboardError(
+            f"--out {out} exists and is no manifest of pegboard, so it is not replaced; "
+            "name another file"
+        )
+
+
+def _check_folders(folder: Path, source: Source) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunFolderError(
             f"--to-folders {folder} is not an empty folder; name one that is new or empty"
         )
+    if Path(source.location).is_dir() and folder.resolve().is_relative_to(source.location):
+        raise RunFolderError(
+            f"--to-folders {folder} lies inside the source, whose photos it would mix with; "
+            "name a folder elsewhere"
+        )
 
 
-def copy_to_folders(source: Source, rows: Sequence[ManifestRow], folder: Path) -> None:
+def copy_to_folders(
+    source: Source,
+    rows: Sequence[ManifestRow],
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+) -> None:
     """Copy photos into ``folder/SPLIT/CLASS/``; rows of arrays become PNG files.
 
-    The tree is built under a temporary name and renamed, so one that exists is whole.
-    """
-    from pegboard.images import encoded_file  # noqa: PLC0415
+    The tree is built under a temporary name next to ``folder`` and moved into place when it is
+    whole.
 
-    temporary = folder.with_name(f".{folder.name}.pegboard-tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    Raises
+    ------
+    PegboardError
+        When a photo cannot be read or the folder cannot be written.
+    """
+    folder = folder.absolute()
+    temporary = folder.with_name(f".pegboard-{secrets.token_hex(8)}")
     try:
-        taken: set[Path] = set()
-        for row in rows:
-            name, data = encoded_file(row.path, source.read(row.path))
-            target = _free(temporary / row.split / _safe(row.label) / _safe(name), taken)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
+        temporary.mkdir(parents=True)
+        _write_tree(source, rows, temporary, progress or Progress())
+        _move(temporary, folder)
     except OSError as error:
         raise PegboardError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _write_tree(
+    source: Source, rows: Sequence[ManifestRow], root: Path, progress: Progress
+) -> None:
+    from pegboard.images import encoded_file  # noqa: PLC0415
+
+    folders = _class_folders({row.label for row in rows})
+    taken: set[Path] = set()
+    with progress.step("copying photos", len(rows)) as step:
+        for row in rows:
+            name, data = encoded_file(row.path, _read(source, row.path))
+            target = _free(root / row.split / folders[row.label] / _safe(name), taken)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            step.advance()
+
+
+def _read(source: Source, path: str) -> bytes | Pixels:
+    try:
+        return source.read(path)
+    except UnusableImage as error:
+        raise PegboardError(f"{path} cannot be copied: {error.detail}") from error
+    except OSError as error:
+        raise PegboardError(f"{path} cannot be copied: {error.strerror or error}") from error
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    # An empty folder may be where the user stands, or a mount point: it stays.
+    for part in sorted(temporary.iterdir()):
+        part.rename(folder / part.name)
+
+
+def _class_folders(labels: set[str]) -> dict[str, str]:
+    """Return a folder name for every class; two classes never share one."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    # Names that are fine as they are come first and keep them.
+    for label in sorted(labels, key=lambda label: (_safe(label) != label, label)):
+        name, number = _safe(label), 2
+        while name in taken:
+            name, number = f"{_safe(label)}-{number}", number + 1
+        taken.add(name)
+        folders[label] = name
+    return folders
+
+
 def _safe(name: str) -> str:
-    """Return a name that stays inside its folder."""
-    return name.replace("/", "_").replace("\\", "_").lstrip(".") or "_"
+    """Return a name that stays inside its folder and is not hidden."""
+    cleaned = name.replace("/", "_").replace("\\", "_").replace("\0", "_").lstrip(".")
+    return cleaned or "_"
 
 
 def _free(path: Path, taken: set[Path]) -> Path:
+    """Return the path, with a number behind it when taken; letter case does not part two."""
     candidate, number = path, 2
-    while candidate in taken:
+    while Path(str(candidate).casefold()) in taken:
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
         number += 1
-    taken.add(candidate)
+    taken.add(Path(str(candidate).casefold()))
     return candidate
+
+
+# --- verifying a given split --------------------------------------------------------------
 
 
 def verify_split(
     manifest: Path, columns: Mapping[str, str], *, progress: Progress | None = None
 ) -> tuple[str, dict[str, Any], int]:
     """Look for photos shared between the splits of a manifest.
+
+    Photos are opened where they are here; rows of others are compared by the sha256 and group
+    that the table tells.
 
     Returns
     -------
@@ -186,54 +313,72 @@ def verify_split(
     Raises
     ------
     SourceError
-        When it is no manifest with splits.
+        When it is no manifest with splits, or nothing in it can be compared.
     """
     source = open_source(str(manifest), SourceOptions(**columns))
-    photos = _verifiable(source, progress or Progress())
-    splits = sorted({photo.split for photo in photos if photo.split})
-    if len(splits) < 2:
+    opened, told, unknown = _verifiable(source, progress or Progress())
+    photos = [*opened, *told]
+    splits = [photo.split for photo in photos]
+    given = set(splits) - {None}
+    if len(given) < 2:
         raise SourceError(
-            f"{manifest} gives {'one split' if splits else 'no splits'}, so there is nothing to "
+            f"{manifest} gives {'one split' if given else 'no splits'}, so there is nothing to "
             f"verify; expected a column {columns.get('split_column', 'split')!r} with train and "
             "test"
         )
-    groups = duplicate_groups(photos)
-    leaks = leaking_pairs(photos, groups)
+    leaks = leaking_pairs(photos, duplicate_groups(photos), splits)
     data = {
         "manifest": str(manifest),
         "photos": len(photos),
+        "not_opened": len(told),
+        "not_checked": unknown,
         "leaks": [
             {
                 "path": photos[pair.a].path,
-                "split": photos[pair.a].split,
+                "split": splits[pair.a],
                 "other_path": photos[pair.b].path,
-                "other_split": photos[pair.b].split,
+                "other_split": splits[pair.b],
                 "kind": pair.kind,
                 "score": pair.score,
             }
             for pair in leaks
         ],
     }
-    if not leaks:
-        return f"{manifest}: {len(photos)} photos, no leaks between splits", data, 0
-    told = [describe_leak(photos, pair) for pair in leaks]
-    head = f"{manifest}: {len(leaks)} leak{'s' if len(leaks) > 1 else ''} between splits"
-    return "\n".join([head, *told]), data, EXIT_LEAKS
+    found = f"{len(leaks)} leak{'s' if len(leaks) > 1 else ''}" if leaks else "no leaks"
+    lines = [
+        f"{manifest}: {len(photos)} photos, {found} between splits{_unsure(len(told), unknown)}",
+        *describe_leaks(photos, leaks, splits),
+    ]
+    return "\n".join(lines), data, EXIT_LEAKS if leaks else 0
 
 
-def _verifiable(source: Source, progress: Progress) -> list[Photo]:
-    """Return photos that can be opened, and rows that at least give a checksum."""
-    listing = source.listing()
-    known = _unopened(listing).photos if _is_known(listing) else ()
-    try:
-        opened = list(take_in(source, progress=progress).photos)
-    except SourceError:
-        opened = []
-    seen = {photo.path for photo in opened}
-    photos = [*opened, *(photo for photo in known if photo.path not in seen)]
-    if not photos:
+def _unsure(told: int, unknown: int) -> str:
+    parts = []
+    if told:
+        parts.append(f"{told} are not here and were compared by sha256 and group only")
+    if unknown:
+        parts.append(f"{unknown} more could not be checked")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _verifiable(source: Source, progress: Progress) -> tuple[list[Photo], list[Photo], int]:
+    """Return photos that can be opened, others that the table tells of, and how many are left."""
+    entries = source.told().entries if isinstance(source, ManifestSource) else ()
+    opened: list[Photo] = []
+    if not isinstance(source, ManifestSource) or any(source.has(e.path) for e in entries):
+        with suppress(SourceError):
+            opened = list(take_in(source, progress=progress).photos)
+    seen = {(photo.path, photo.split) for photo in opened}
+    absent = [entry for entry in entries if (entry.path, entry.split) not in seen]
+    told = [
+        # A row without checksum equals no other, but may share a group.
+        _as_told(entry, entry.sha256 or f"row {number}")
+        for number, entry in enumerate(absent)
+        if entry.sha256 or entry.group
+    ]
+    if not opened and not told:
         raise SourceError(
-            f"none of the photos of {source.location} can be opened, and it gives no sha256 and "
+            f"none of the photos of {source.location} can be opened, and it gives no sha256 or "
             "group for them; run this where the photos are"
         )
-    return photos
+    return opened, told, len(absent) - len(told)

@@ -90,6 +90,8 @@ def refuse_large(head: bytes, size: int) -> None:
 
 def shown(path: str) -> str:
     r"""Return a path that any output can hold: undecodable bytes become ``\xNN``."""
+    if path.isascii():
+        return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -7,9 +7,8 @@ import os
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 from pegboard.errors import SourceError, require_extra
@@ -59,23 +58,32 @@ class ManifestSource:
 
     def listing(self) -> Listing:
         """List every row, in the table's order."""
-        labels: dict[str, set[str]] = defaultdict(set)
-        for row in self._rows:
-            if row.label:
-                labels[self._key(row)].add(row.label)
+        return self._listing(self._key, self.has)
+
+    def told(self) -> Listing:
+        """List every row as the table tells it, without looking whether its file is there."""
+        return self._listing(lambda path: _shortened(path.replace("\\", "/")), lambda _: True)
+
+    def _listing(self, key: Callable[[str], str], exists: Callable[[str], bool]) -> Listing:
+        keys = [key(row.path) for row in self._rows]
+        labels = _labels_in_conflict(keys, self._rows)
         entries: list[Entry] = []
         left_out: list[LeftOut] = []
-        first_line: dict[tuple[str, SplitName | None], int] = {}
-        for row in self._rows:
-            problem = self._problem(row, labels[self._key(row)], first_line)
+        first_line: dict[SplitName | None, dict[str, int]] = defaultdict(dict)
+        for row, name in zip(self._rows, keys, strict=True):
+            problem = self._problem(row, exists) or _conflict(row, labels.get(name, ()))
+            # The same photo given to two splits stays in both: that is a leak to be told.
+            first = row.line if problem else first_line[row.split].setdefault(name, row.line)
+            if first != row.line:
+                problem = LeftOut(row.path, "excluded", f"line {row.line} repeats line {first}")
             if problem:
                 left_out.append(problem)
             else:
                 entries.append(Entry(row.path, row.label, row.split, row.group, row.sha256))
         return Listing(entries, left_out)
 
-    def _key(self, row: _Row) -> str:
-        return os.path.normpath(self._file_of(row.path))
+    def _key(self, path: str) -> str:
+        return _shortened(str(self._file_of(path)))
 
     def _file_of(self, path: str) -> Path:
         file = self._base / path
@@ -84,26 +92,18 @@ class ManifestSource:
             return self._base / path.replace("\\", "/")
         return file
 
-    def _problem(
-        self, row: _Row, labels: set[str], first_line: dict[tuple[str, SplitName | None], int]
-    ) -> LeftOut | None:
+    def _problem(self, row: _Row, exists: Callable[[str], bool]) -> LeftOut | None:
         if not row.path:
             place = f"{self._file.name}#{row.line}"
             return LeftOut(place, "missing-file", f"line {row.line} names no file")
-        if not self._exists(row.path):
+        if not exists(row.path):
             return LeftOut(row.path, "missing-file", f"line {row.line}: there is no such file")
         if not row.label:
             return LeftOut(row.path, "no-label", f"line {row.line} has no label")
-        if len(labels) > 1:
-            both = ", ".join(sorted(labels))
-            return LeftOut(row.path, "label-conflict", f"the table gives it several labels: {both}")
-        # The same photo given to two splits stays in both: that is a leak to be told.
-        first = first_line.setdefault((self._key(row), row.split), row.line)
-        if first != row.line:
-            return LeftOut(row.path, "excluded", f"line {row.line} repeats line {first}")
         return None
 
-    def _exists(self, path: str) -> bool:
+    def has(self, path: str) -> bool:
+        """Whether a row's file, or the container it is part of, is there."""
         try:
             return self._file_of(path).exists() or (
                 _container(path) is not None and self._in_container(path)
@@ -134,6 +134,29 @@ class ManifestSource:
             return self._containers[file]
 
 
+def _shortened(path: str) -> str:
+    """Return the path without detours, so that two spellings of one compare equal."""
+    plain = "//" not in path and "./" not in path and not path.endswith(("/", "/..", "/."))
+    return path if plain else os.path.normpath(path)
+
+
+def _labels_in_conflict(keys: Sequence[str], rows: Sequence[_Row]) -> Mapping[str, set[str]]:
+    """Return the labels of every file that the rows give more than one."""
+    first: dict[str, str] = {}
+    several: dict[str, set[str]] = {}
+    for name, row in zip(keys, rows, strict=True):
+        if row.label and first.setdefault(name, row.label) != row.label:
+            several.setdefault(name, {first[name]}).add(row.label)
+    return several
+
+
+def _conflict(row: _Row, labels: Collection[str]) -> LeftOut | None:
+    if not labels:
+        return None
+    both = ", ".join(sorted(labels))
+    return LeftOut(row.path, "label-conflict", f"the table gives it several labels: {both}")
+
+
 def _container(path: str) -> tuple[str, str] | None:
     """Split ``sub/a.zip!/cls/x.jpg`` into ``sub/a.zip`` and ``a.zip!/cls/x.jpg``."""
     match = re.match(r"(?P<outer>(?:.*/)?(?P<name>[^/]+?))(?=!/|#)", path)
@@ -152,25 +175,35 @@ class _Row:
 
 def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
     columns = _columns(file, table, options)
+    # A million rows name few classes and splits: each is worked out once.
+    labels: dict[str, str] = {}
+    splits: dict[str, SplitName | None] = {}
+
+    def text(values: Sequence[str], role: str) -> str:
+        at = columns.get(role)
+        return values[at].strip() if at is not None and at < len(values) else ""
+
     rows = []
     for line, values in table.rows:
-
-        def value(role: str, values: Sequence[str] = values) -> str:
-            at = columns.get(role)
-            return values[at].strip() if at is not None and at < len(values) else ""
-
-        sha256 = value("sha256").lower()
+        label, split, sha256 = text(values, "label"), text(values, "split"), text(values, "sha256")
+        if label not in labels:
+            labels[label] = class_label(label)
+        if split not in splits:
+            splits[split] = _split(file, line, split)
         rows.append(
             _Row(
                 line,
-                shown(value("path")),
-                class_label(value("label")),
-                _split(file, line, value("split")),
-                value("group") or None,
-                sha256 if re.fullmatch("[0-9a-f]{64}", sha256) else None,
+                shown(text(values, "path")),
+                labels[label],
+                splits[split],
+                text(values, "group") or None,
+                sha256.lower() if _SHA256.fullmatch(sha256) else None,
             )
         )
     return rows
+
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 def _split(file: Path, line: int, text: str) -> SplitName | None:
@@ -250,17 +283,27 @@ def parse_table(file: Path, text: str) -> Table:
     SourceError
         When it is empty or not a table.
     """
-    # Not str.splitlines: a file name may hold one of Unicode's other line separators.
-    lines = StringIO(text, newline="").readlines()
-    first = next((line for line in lines if line.strip()), None)
+    first = next((line for line in _lines(text) if line.strip()), None)
     if first is None:
         raise SourceError(f"{file} is empty; expected a header and one row per photo")
-    reader = csv.reader(lines, delimiter=delimiter_of(first))
+    reader = csv.reader(_lines(text), delimiter=delimiter_of(first))
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise SourceError(f"{file}, line {reader.line_num}: {error}") from error
     return Table(rows[0][1], rows[1:])
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines with their ends.
+
+    Not str.splitlines, for a file name may hold one of Unicode's other line separators; and
+    not StringIO, which takes four bytes a character.
+    """
+    return (match[0] for match in _LINE.finditer(text))
+
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def read_parquet(file: Path) -> Table:
