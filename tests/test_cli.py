@@ -375,6 +375,23 @@ class TestBadInput:
         file.write_bytes(data)
         assert "x.npz" in self.refused(capsys, file)
 
+    def test_a_training_that_comes_to_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "mine").mkdir()
+        for options in ([], ["--out", "run"], ["--out", str(tmp_path / "mine")]):
+            hopeless = ["--epochs", "1", "--learning-rate", "1e30", *options]
+            assert run(["compare", "digits", "--models", "nn", *hopeless]) == 1
+            last = capsys.readouterr().err.splitlines()[-1]
+            assert "no model could be trained" in one_line(last)
+            assert "--learning-rate" in last
+            assert tree(tmp_path) == {"here": "folder", "mine": "folder"}
+
+    def test_more_memory_than_there_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+        huge = ["--image-size", "4000000", "--dry-run"]
+        assert run(["compare", "digits", "--models", "nn", *huge]) == 1
+        assert "not enough memory" in one_line(capsys.readouterr().err)
+
     def test_an_output_folder_that_holds_something_else(
         self, photo_folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -504,7 +521,4 @@ class TestFullDisk:
         assert printed.out == ""
         assert "No space left" in printed.err.splitlines()[-1]
         assert "Traceback" not in printed.err
-        # What is there is whole, and says that the run failed.
-        assert read_json(out / "run.json")["status"] == "failed"
-        assert not (out / "leaderboard.json").exists()
-        assert [path for path in out.rglob("*") if path.name.startswith(".")] == []
+        assert list(small_disk.iterdir()) == []

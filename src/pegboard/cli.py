@@ -62,12 +62,20 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    if isinstance(error, MemoryError):
-        return "not enough memory; try fewer models at once or a smaller --image-size"
+    if _is_about_memory(error):
+        return "not enough memory; try a smaller --batch-size, --image-size or model"
     return (
         f"something went wrong inside pegboard ({type(error).__name__}: {error}); "
         "run the command again with --debug and report what it prints"
     ).replace("\n", " ")
+
+
+def _is_about_memory(error: Exception) -> bool:
+    # PyTorch raises a RuntimeError, with other words on each device.
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in words)
+    )
 
 
 def _how_to_go_on(stop: BaseException | None, arguments: list[str]) -> str:
@@ -221,6 +229,10 @@ class InOrder(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ReaderGone from error
+        except SystemExit as leave:  # what rich makes of it
+            if isinstance(leave.__context__, BrokenPipeError):
+                raise ReaderGone from leave
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names as they were added."""

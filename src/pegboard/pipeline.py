@@ -129,6 +129,7 @@ class Comparison:
         self.photos = Photos(prepared.source, prepared.split.rows, threads=self.threads)
         self.machine = machine_info()
         self._bundles: dict[str, tuple[Path, BundleInfo]] = {}
+        self._was_there = False
         self.record: dict[str, Any] = {
             MARK: __version__,
             "command": command,
@@ -163,6 +164,7 @@ class Comparison:
 
     def _begin(self) -> None:
         path = self.folder.path
+        self._was_there = path.exists()
         if self.settings.overwrite and path.exists():
             self.folder.remove_contents()
         try:
@@ -177,10 +179,17 @@ class Comparison:
             write_manifest(self.folder.manifest, self.prepared.split.rows)
             write_json(self.folder.intake, self._intake())
         except PegboardError:
-            # Nothing was trained yet: a run that cannot even begin leaves nothing behind.
-            if not self.settings.resume:
-                self.folder.remove()
+            self._clean_up()
             raise
+
+    def _clean_up(self) -> None:
+        """Leave nothing behind of a run that failed before it had trained anything."""
+        if self.settings.resume or self.folder.holds_training():
+            return
+        if self._was_there:
+            self.folder.remove_contents()
+        else:
+            self.folder.remove()
 
     def _fit(self) -> FitChoice:
         """Choose the fit; a resumed run keeps the one its models were trained with."""
@@ -213,6 +222,7 @@ class Comparison:
             raise Interrupted(self.folder.path) from stop
         except BaseException:
             self._mark("failed")
+            self._clean_up()
             raise
 
     def _mark(self, status: str) -> None:
@@ -358,10 +368,10 @@ class Comparison:
 
     def _nothing_trained(self, outcomes: Sequence[Outcome]) -> str:
         reasons = {outcome.reason for outcome in outcomes}
-        if reasons == {self._budget_reason(outcomes[0])}:
+        if self.settings.budget and reasons == {self._budget_reason(outcomes[0])}:
             return (
                 f"no model could be trained within the budget of {self.settings.budget:.0f} s, "
-                "evaluation and report included; give a larger --budget or fewer, smaller models"
+                "evaluation and report included; give a larger --budget or smaller models"
             )
         told = "; ".join(f"{outcome.plan.name.typed}: {outcome.reason}" for outcome in outcomes)
         return f"no model could be trained ({told})"

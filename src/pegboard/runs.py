@@ -117,11 +117,18 @@ class RunFolder:
             )
         return False
 
+    def holds_training(self) -> bool:
+        """Whether a model, or the state of an unfinished training, is kept in it."""
+        kept = ("training.json", "checkpoint.safetensors")
+        return any(file.name in kept for file in self.path.glob("models/**/*"))
+
     def remove(self) -> None:
-        """Remove what a run wrote, and the folder itself if nothing else lies in it."""
+        """Remove what a run wrote, and the folders it lies in if nothing else does."""
         with suppress(OSError):
             self.remove_contents()
             self.path.rmdir()
+            if self.path.parent.name == RUNS.name:
+                self.path.parent.rmdir()
 
     def remove_contents(self) -> None:
         """Remove what a run writes, and nothing else."""
