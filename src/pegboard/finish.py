@@ -20,6 +20,7 @@ from pegboard.export import make_bundle
 from pegboard.learn import Job, Task, load_trained, logits_on_features, predict_logits
 from pegboard.progress import Progress
 from pegboard.runs import ModelFolder
+from pegboard.train import choose_device
 
 SURE_PRECISION = 0.95
 """Share of right answers among the sure ones, on validation, that the threshold is set for."""
@@ -118,9 +119,11 @@ def bundle(
         task.photos.take(task.test[start : start + PARITY_BATCH], job.spec)
         for start in range(0, len(task.test), PARITY_BATCH)
     )
-    # The very answers that the figures are made of, so the photos pass the network once.
-    made = make_bundle(folder.bundle, module, info, batches, answers.test.probabilities)
-    return folder.bundle, made
+    # The very answers that the figures are made of, so the photos pass the network once; those
+    # of a GPU are rounded more coarsely than an export should be.
+    on_cpu = choose_device(job.device).type == "cpu"
+    trained = answers.test.probabilities if on_cpu else None
+    return folder.bundle, make_bundle(folder.bundle, module, info, batches, trained)
 
 
 def _origin(job: Job) -> dict[str, Any]:
