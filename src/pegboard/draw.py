@@ -116,7 +116,7 @@ def _in_order(photos: Sequence[Photo], groups: Iterable[Group], seed: int) -> li
     """Return groups in the order of drawing: large ones first, then by chance of the seed."""
 
     def chance(group: Group) -> tuple[int, bytes, str]:
-        first = min(photos[index].sha256 for index in group)
+        first = min([photos[index].sha256 for index in group])
         drawn = hashlib.blake2b(f"{seed}/{first}".encode(), digest_size=8).digest()
         return -len(group), drawn, first
 

@@ -231,3 +231,9 @@ def members(codes: NDArray[np.int64]) -> list[list[int]]:
     for index, code in enumerate(codes.tolist()):
         groups[code].append(index)
     return list(groups.values())
+
+
+def shared(codes: NDArray[np.int64]) -> list[list[int]]:
+    """Return the photos of every group of two and more, as :func:`members`."""
+    together = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    return [together[group].tolist() for group in members(codes[together])]

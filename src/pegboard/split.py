@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegboard.draw import draw_splits, whole_goals
-from pegboard.duplicates import DuplicateGroups, duplicate_groups, members
+from pegboard.duplicates import DuplicateGroups, duplicate_groups, members, shared
 from pegboard.errors import LeakError, PegboardError, SourceError
 from pegboard.leaks import LISTED, alike_across, describe_leaks, leaking_pairs
 from pegboard.manifest import ManifestRow
@@ -163,17 +163,24 @@ def _standing(photos: Sequence[Photo], previous: Mapping[str, SplitName]) -> _St
 
 def _without_conflicts(photos: Sequence[Photo]) -> tuple[Sequence[Photo], list[LeftOut]]:
     """Leave out all copies of a picture that lies under several labels."""
-    labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    first: dict[str, Photo] = {}
+    several: dict[str, dict[str, str]] = {}
     for photo in photos:
-        labels[photo.pixels].setdefault(photo.label, photo.path)
+        other = first.setdefault(photo.pixels, photo)
+        if other.label != photo.label:
+            labels = several.setdefault(photo.pixels, {other.label: other.path})
+            labels.setdefault(photo.label, photo.path)
+    if not several:
+        return photos, []
     kept, left_out = [], []
     for photo in photos:
-        found = labels[photo.pixels]
-        if len(found) == 1:
+        if photo.pixels not in several:
             kept.append(photo)
             continue
         elsewhere = ", ".join(
-            f"{label} ({path})" for label, path in found.items() if label != photo.label
+            f"{label} ({path})"
+            for label, path in several[photo.pixels].items()
+            if label != photo.label
         )
         left_out.append(
             LeftOut(
@@ -193,9 +200,8 @@ def _without_bridges(
     if not any(standing.fixed) and not standing.open_train:
         return photos, groups, []
     details: dict[int, str] = {}
-    for group in members(groups.codes):
-        if len(group) > 2:
-            details |= _bridges(photos, group, standing)
+    for group in shared(groups.codes):
+        details |= _bridges(photos, group, standing)
     if not details:
         return photos, groups, []
     left_out = [
@@ -450,13 +456,13 @@ def _shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 def _group_names(photos: Sequence[Photo], codes: NDArray[np.int64]) -> list[str]:
     """Name every group: by the user's name if there is one, else by its smallest checksum."""
-    names = [""] * len(photos)
-    for group in members(codes):
+    names = [photo.group or photo.sha256[:GROUP_ID_LENGTH] for photo in photos]
+    for group in shared(codes):
         given = {photos[index].group for index in group} - {None}
+        smallest = min(photos[index].sha256 for index in group)[:GROUP_ID_LENGTH]
         name = next(iter(given)) if len(given) == 1 else None
-        name = name or min(photos[index].sha256 for index in group)[:GROUP_ID_LENGTH]
         for index in group:
-            names[index] = name
+            names[index] = name or smallest
     return names
 
 

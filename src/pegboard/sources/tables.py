@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pegboard.errors import SourceError, require_extra
 from pegboard.photos import Entry, LeftOut, Listing, Pixels, Source, SplitName
@@ -105,8 +106,11 @@ class ManifestSource:
     def has(self, path: str) -> bool:
         """Whether a row's file, or the container it is part of, is there."""
         try:
-            return self._file_of(path).exists() or (
-                _container(path) is not None and self._in_container(path)
+            # Joined as text: a million Path objects would take ten seconds.
+            return (
+                os.path.exists(os.path.join(self._base, path))  # noqa: PTH110, PTH118
+                or ("\\" in path and self._file_of(path).exists())
+                or (_container(path) is not None and self._in_container(path))
             )
         except (OSError, ValueError):
             return False
@@ -159,12 +163,13 @@ def _conflict(row: _Row, labels: Collection[str]) -> LeftOut | None:
 
 def _container(path: str) -> tuple[str, str] | None:
     """Split ``sub/a.zip!/cls/x.jpg`` into ``sub/a.zip`` and ``a.zip!/cls/x.jpg``."""
+    if "#" not in path and "!/" not in path:
+        return None
     match = re.match(r"(?P<outer>(?:.*/)?(?P<name>[^/]+?))(?=!/|#)", path)
     return match and (match["outer"], path[match.start("name") :])
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     line: int
     path: str
     label: str
@@ -175,28 +180,30 @@ class _Row:
 
 def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
     columns = _columns(file, table, options)
+    # Short rows end in empty cells, and a column that is not there is one of them.
+    width = len(table.columns)
+    path_at, label_at, split_at, group_at, sha256_at = (
+        columns.get(role, width) for role in ("path", "label", "split", "group", "sha256")
+    )
     # A million rows name few classes and splits: each is worked out once.
     labels: dict[str, str] = {}
     splits: dict[str, SplitName | None] = {}
-
-    def text(values: Sequence[str], role: str) -> str:
-        at = columns.get(role)
-        return values[at].strip() if at is not None and at < len(values) else ""
-
     rows = []
     for line, values in table.rows:
-        label, split, sha256 = text(values, "label"), text(values, "split"), text(values, "sha256")
+        cells = [*values[:width], *[""] * (width + 1 - min(width, len(values)))]
+        label, split = cells[label_at], cells[split_at]
         if label not in labels:
-            labels[label] = class_label(label)
+            labels[label] = class_label(label.strip())
         if split not in splits:
-            splits[split] = _split(file, line, split)
+            splits[split] = _split(file, line, split.strip())
+        sha256 = cells[sha256_at].strip()
         rows.append(
             _Row(
                 line,
-                shown(text(values, "path")),
+                shown(cells[path_at].strip()),
                 labels[label],
                 splits[split],
-                text(values, "group") or None,
+                cells[group_at].strip() or None,
                 sha256.lower() if _SHA256.fullmatch(sha256) else None,
             )
         )
