@@ -152,7 +152,9 @@ def prepare(
         progress=progress,
     )
     if corrections is not None:
-        intake = apply_corrections(intake, corrections)
+        intake = apply_corrections(
+            intake, corrections, merge=settings.merge, exclude=settings.exclude_class
+        )
     split = split_photos(
         intake,
         fractions=fractions_of(settings, names),
