@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pegboard.bundle import BundleInfo, Network, read_bundle
+from pegboard.bundle import BundleInfo, Network, Parity, read_bundle
 from pegboard.errors import BundleError
 from pegboard.export import FIT_MEANING, DeployedModel, answers, check_parity, make_bundle, to_onnx
 from pegboard.inputs import FITS, InputSpec
@@ -167,6 +167,24 @@ def test_the_graph_describes_itself_and_not_this_machine() -> None:
 
 def test_every_fit_is_explained() -> None:
     assert set(FIT_MEANING) == set(FITS)
+
+
+def test_parity_with_answers_that_are_known_already() -> None:
+    net = trained(SmallNet, 3)
+    model = DeployedModel(net, COLOUR, 1.7)
+    data = to_onnx(model, info(COLOUR))
+    images = photos(COLOUR, 7)
+    known = by_hand(net, COLOUR, 1.7, images)
+
+    def parity(answered: np.ndarray) -> Parity:
+        return check_parity(model, data, info(COLOUR), [images[:4], images[4:]], answered)
+
+    assert parity(known).n == 7
+    assert parity(known).max_difference < 2e-6
+    with pytest.raises(BundleError, match="does not answer like the trained one"):
+        parity(known[::-1])
+    with pytest.raises(ValueError, match="7 photos, got 6"):
+        parity(known[:6])
 
 
 def test_parity_counts_photos_over_all_batches() -> None:

@@ -36,7 +36,7 @@ from pegboard.evaluate import (
     majority_predictions,
     write_predictions,
 )
-from pegboard.finish import Answers, answer, bundle, pool
+from pegboard.finish import Answers, answer, answer_seconds, bundle, pool
 from pegboard.folds import fold_numbers
 from pegboard.leaderboard import (
     MAJORITY,
@@ -312,7 +312,9 @@ class Comparison:
         folder = folder.part(round_.part) if round_.part else folder
         # What this model itself will need after training is held back while it trains; only
         # the first of its seeds or folds is exported and timed.
-        needed = self._answer_seconds(job, round_.task)
+        needed = 0.0
+        if self.budget.seconds is not None and not self.budget.spent:
+            needed = answer_seconds(job, round_.task)
         if not outcome.trained:
             needed += FINISH_BACKBONE_SECONDS if plan.name.is_backbone else FINISH_SECONDS
         self.budget.reserve += needed
@@ -337,13 +339,6 @@ class Comparison:
         if outcome.trained and not self.settings.folds:
             return None
         return f"the budget of {self.budget.seconds:.0f} s was used up"
-
-    def _answer_seconds(self, job: Job, task: Task) -> float:
-        """Guess the time of predicting validation once and test twice (PyTorch and ONNX)."""
-        if not job.name.is_backbone:
-            return 2e-4 * (len(task.test) + len(task.validation))
-        pixels = job.spec.height * job.spec.width / (224 * 224)
-        return 0.05 * pixels * (len(task.validation) + 2 * len(task.test))
 
     def _tell_trained(self, plan: ModelPlan, round_: Round, trained: Trained) -> None:
         where = f" ({round_.part})" if round_.part else ""
@@ -371,7 +366,8 @@ class Comparison:
         if self.settings.budget and reasons == {self._budget_reason(outcomes[0])}:
             return (
                 f"no model could be trained within the budget of {self.settings.budget:.0f} s, "
-                "evaluation and report included; give a larger --budget or smaller models"
+                "evaluation and report included; --dry-run says what each needs: give a larger "
+                "--budget or smaller models"
             )
         told = "; ".join(f"{outcome.plan.name.typed}: {outcome.reason}" for outcome in outcomes)
         return f"no model could be trained ({told})"
