@@ -183,8 +183,10 @@ def test_parity_with_answers_that_are_known_already() -> None:
     assert parity(known).max_difference < 2e-6
     with pytest.raises(BundleError, match="does not answer like the trained one"):
         parity(known[::-1])
-    with pytest.raises(ValueError, match="7 photos, got 6"):
+    with pytest.raises(ValueError, match="got only 6"):
         parity(known[:6])
+    with pytest.raises(ValueError, match="7 photos, got 14"):
+        parity(np.concatenate([known, known]))
 
 
 def test_parity_counts_photos_over_all_batches() -> None:

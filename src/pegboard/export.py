@@ -195,13 +195,15 @@ def check_parity(
         known = answers(model, batch) if trained is None else trained[n : n + len(batch)]
         exported = network.probabilities(batch)
         n += len(batch)
+        if trained is not None and len(trained) < n:
+            raise ValueError(f"expected an answer to each photo, got only {len(trained)}")
         same += int((known.argmax(axis=1) == exported.argmax(axis=1)).sum())
         # np.maximum hands NaN on, max() might not.
         largest = float(np.maximum(largest, np.abs(known - exported).max(initial=0.0)))
     if n == 0:
         raise ValueError("parity needs at least one photo")
     if trained is not None and len(trained) != n:
-        raise ValueError(f"expected the answers to {n} photos, got {len(trained)}")
+        raise ValueError(f"expected answers to {n} photos, got {len(trained)}")
     parity = Parity(n, largest, same / n)
     parity.check()
     return parity
