@@ -1,8 +1,10 @@
 """Which photos belong together: copies, near copies, and what the user says is one object.
 
 Near copies are searched on the small grey pictures that intake keeps (``Photo.signature``).
-Two of them are candidates when their coarse brightness patterns agree, and confirmed only when
-both the pictures and their edges agree pixel by pixel.
+Two of them are candidates when their coarse brightness patterns agree. They are confirmed when
+their edges, which only agree where the content is aligned, agree far better than those of
+either picture and of others of the same set: digits or icons resemble each other much more
+than photos do.
 """
 
 from __future__ import annotations
@@ -20,39 +22,57 @@ from pegboard.photos import Photo
 
 Kind = Literal["file", "pixels", "near", "group"]
 
-CANDIDATE = 0.85
-"""Least correlation of two pictures at 8x8: cheap, and below every true pair met."""
+CANDIDATE = 0.75
+"""Least correlation of two pictures at 8x8. Correlation ignores brightness and contrast."""
 
-SAME_PICTURE = 0.90
-"""Least correlation of two pictures at 32x32. Correlation ignores brightness and contrast."""
-
-SAME_EDGES = 0.94
-"""Least correlation of their edges, which only agree when the content is aligned.
-
-Measured on 4,800 photos of 15 tools: copies saved again as JPEG of quality 10 or more, halved,
-brightened or darkened by a quarter agree to .956 and more. On 3,000 MNIST digits enlarged to
-112 px, where nothing is a copy, 5 pairs pass; with .90 it would be 55, with .70 a tenth of all
-digits would hang together in one group.
-"""
+SAME_PICTURE = 0.75
+"""Least correlation of two pictures at 32x32."""
 
 ALIKE_EDGES = 0.70
-"""Pairs between this and :data:`SAME_EDGES` are alike, which is worth a warning, no more."""
+"""Least correlation of the edges of two pictures for them to be called alike."""
+
+SURE_EDGES = 0.97
+"""Correlation of edges that confirms a pair in any set."""
+
+SMALL_SET_EDGES = 0.94
+"""The same in a set too small to show how much its pictures differ."""
+
+FAR_OUT = 15.0
+"""How far beyond the median a pair must lie, in distances from the median to the 90th percentile.
+
+Both on Fisher's scale (the inverse hyperbolic tangent of the correlation). Measured: copies of
+photos drawn at 240 px, saved again as JPEG of quality 30, halved, doubled, brightened or darkened
+by a quarter, lie at 25 and more; of 4,800 photos of tools, pairs at 13 and more are of one tool
+from one place; of the 72 million pairs of 12,000 MNIST digits enlarged to 112 px, where nothing is
+a copy, 47 pass.
+"""
+
+LEAST_OTHERS = 20
+"""Other pictures needed to tell how much they differ."""
+
+SAMPLE = 512
+"""Other pictures a picture is compared with for it."""
 
 MOST_ALIKE = 10_000
 """Alike pairs kept: a set of drawings has millions."""
 
-LEAST_CONTRAST = 6.0
-"""Standard deviation in grey levels below which a picture is too even to be told apart."""
+LEAST_CONTRAST = 1.0
+"""Standard deviation in grey levels below which a picture holds little but rounding."""
 
 ASPECT = 1.1
 """Largest ratio of two aspect ratios: signatures are squashed to a square."""
 
 _COARSE = 8
 _BLOCK = 2048
-_CROWDED = 0.01
+_CROWDED = 0.002
 """Share of candidates in a block above which one matrix product is faster than pair by pair."""
 _PART = 4096
-"""Pairs compared at once: some 50 MB."""
+"""Pairs compared at once: some 100 MB."""
+_ROUNDING = 1e-4
+"""Slack of a first pass whose sums run in another order than those that decide."""
+
+View = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""What is compared of pictures: ``(N, 1024)`` grey values to ``(N, D)`` standardised values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +161,26 @@ def near_pairs(photos: Sequence[Photo]) -> tuple[list[Pair], list[Pair]]:
     Confirmed pairs, and at most :data:`MOST_ALIKE` pairs that are only alike.
     """
     chosen, grey, aspect = _pictures(photos)
-    near: list[Pair] = []
-    alike: list[Pair] = []
-    for first, second in _candidates(grey):
-        fits = np.abs(aspect[first] - aspect[second]) <= np.log(ASPECT)
-        for a, b, picture, edges in _agreeing(grey, first[fits], second[fits]):
-            pair = Pair(int(chosen[a]), int(chosen[b]), "near", picture)
-            if edges >= SAME_EDGES:
-                near.append(pair)
-            elif len(alike) < MOST_ALIKE:
-                alike.append(pair)
-    return near, alike
+    found = [
+        _alike(grey, first[fits], second[fits])
+        for first, second in _candidates(grey)
+        if (fits := np.abs(aspect[first] - aspect[second]) <= np.log(ASPECT)).any()
+    ]
+    if not found:
+        return [], []
+    a, b, picture, edges = (np.concatenate(part) for part in zip(*found, strict=True))
+    met = np.unique(np.concatenate((a, b)))
+    # The sample goes by content, so that the order of files plays no part.
+    by_content = sorted(range(len(chosen)), key=lambda place: photos[int(chosen[place])].pixels)
+    least = np.ones(len(chosen), dtype=np.float32)
+    least[met] = _least_edges(grey, met, np.array(by_content[:SAMPLE]))
+    confirmed = edges >= np.maximum(least[a], least[b])
+    pairs = [
+        Pair(int(chosen[first]), int(chosen[second]), "near", score)
+        for first, second, score in zip(a, b, picture.tolist(), strict=True)
+    ]
+    near = [pairs[place] for place in np.flatnonzero(confirmed)]
+    return near, [pairs[place] for place in np.flatnonzero(~confirmed)[:MOST_ALIKE]]
 
 
 def _pictures(
@@ -184,41 +213,75 @@ def _candidates(
         for other in range(start, len(coarse), _BLOCK):
             rows, columns = slice(start, start + _BLOCK), slice(other, other + _BLOCK)
             close = coarse[rows] @ coarse[columns].T >= CANDIDATE
-            if np.count_nonzero(close) > _CROWDED * close.size:
-                fine = _standardised(grey[rows].astype(np.float32))
-                close &= fine @ _standardised(grey[columns].astype(np.float32)).T >= SAME_PICTURE
+            for view, least in ((_as_it_is, SAME_PICTURE), (_edges, ALIKE_EDGES)):
+                if np.count_nonzero(close) > _CROWDED * close.size:
+                    close &= view(grey[rows]) @ view(grey[columns]).T >= least - _ROUNDING
             a, b = np.nonzero(close)
             upper = a + start < b + other
             yield a[upper] + start, b[upper] + other
 
 
-def _agreeing(
+Scores = NDArray[np.float32]
+
+
+def _alike(
     grey: NDArray[np.uint8], first: NDArray[np.int64], second: NDArray[np.int64]
-) -> Iterator[tuple[int, int, float, float]]:
-    """Yield pairs at least alike, with the correlations of their pictures and of their edges."""
-    for start in range(0, len(first), _PART):
-        a, b = first[start : start + _PART], second[start : start + _PART]
-        picture = _correlation(grey[a].astype(np.float32), grey[b].astype(np.float32))
-        same = picture >= SAME_PICTURE
-        a, b, picture = a[same], b[same], picture[same]
-        edges = _correlation(_edges(grey[a]), _edges(grey[b]))
-        for place in np.flatnonzero(edges >= ALIKE_EDGES):
-            yield int(a[place]), int(b[place]), float(picture[place]), float(edges[place])
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores, Scores]:
+    """Return the pairs that are at least alike, with the correlations of picture and edges."""
+    picture = _correlations(grey, first, second, _as_it_is)
+    same = picture >= SAME_PICTURE
+    a, b, picture = first[same], second[same], picture[same]
+    edges = _correlations(grey, a, b, _edges)
+    alike = edges >= ALIKE_EDGES
+    return a[alike], b[alike], picture[alike], edges[alike]
+
+
+def _correlations(
+    grey: NDArray[np.uint8], a: NDArray[np.int64], b: NDArray[np.int64], view: View
+) -> Scores:
+    scores = np.empty(len(a), dtype=np.float32)
+    for start in range(0, len(a), _PART):
+        part = slice(start, start + _PART)
+        scores[part] = (view(grey[a[part]]) * view(grey[b[part]])).sum(axis=1)
+    return scores
+
+
+def _least_edges(
+    grey: NDArray[np.uint8], pictures: NDArray[np.int64], sample: NDArray[np.int64]
+) -> Scores:
+    """Return how well edges must agree with those of each picture to be no chance.
+
+    Judged by how well those of others do that are not alike.
+    """
+    others = _edges(grey[sample])
+    least = np.empty(len(pictures), dtype=np.float32)
+    for start in range(0, len(pictures), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        scores = _edges(grey[pictures[part]]) @ others.T
+        unlike = scores < ALIKE_EDGES
+        fisher = np.where(unlike, np.arctanh(np.where(unlike, scores, 0)), np.nan)
+        is_many = unlike.sum(axis=1) >= LEAST_OTHERS
+        fisher[~is_many] = 0
+        middle, far = np.nanpercentile(fisher, [50, 90], axis=1)
+        beyond = np.tanh(middle + FAR_OUT * (far - middle))
+        least[part] = np.where(is_many, beyond, SMALL_SET_EDGES)
+    clipped: Scores = np.clip(least, ALIKE_EDGES, SURE_EDGES)
+    return clipped
+
+
+def _as_it_is(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return _standardised(grey.astype(np.float32))
 
 
 def _edges(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     square = grey.astype(np.float32).reshape(-1, SIGNATURE_SIZE, SIGNATURE_SIZE)
     down = np.diff(square, axis=1).reshape(len(grey), SIGNATURE_SIZE * (SIGNATURE_SIZE - 1))
     across = np.diff(square, axis=2).reshape(len(grey), SIGNATURE_SIZE * (SIGNATURE_SIZE - 1))
-    return np.concatenate((down, across), axis=1)
-
-
-def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    product: NDArray[np.float32] = (_standardised(first) * _standardised(second)).sum(axis=1)
-    return product
+    return _standardised(np.concatenate((down, across), axis=1))
 
 
 def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows whose products are correlations."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     standardised: NDArray[np.float32] = (centred / np.maximum(norm, 1e-6)).astype(np.float32)
