@@ -227,8 +227,36 @@ def _bridges(photos: Sequence[Photo], group: Sequence[int], standing: _Standing)
             places.setdefault("train", photos[of_train[0]].path)
     if len(places) < 2:
         return {}
+    bridging += _bridging_copies(photos, group, standing.fixed)
     told = " and ".join(f"{path} ({split})" for split, path in places.items())
     return dict.fromkeys(bridging, f"belongs with {told}, which stay where they are")
+
+
+def _bridging_copies(
+    photos: Sequence[Photo], group: Sequence[int], fixed: Sequence[SplitName | None]
+) -> list[int]:
+    """Return copies of settled photos whose user's group lies in another split.
+
+    A new copy has the checksum, and so the split, of its original. If the original (or any
+    other copy) is in no such trouble, this one is left out.
+    """
+    lies: defaultdict[str, set[SplitName]] = defaultdict(set)
+    copies: defaultdict[str, list[int]] = defaultdict(list)
+    for index in group:
+        copies[photos[index].sha256].append(index)
+        if (split := fixed[index]) and (name := photos[index].group):
+            lies[name].add(split)
+
+    def is_troubled(index: int) -> bool:
+        name = photos[index].group
+        return fixed[index] is not None and name is not None and len(lies[name]) > 1
+
+    found = []
+    for same in copies.values():
+        troubled = [index for index in same if is_troubled(index)]
+        if len(troubled) < len(same):
+            found += troubled
+    return found
 
 
 def _without_rare_classes(
