@@ -225,6 +225,7 @@ class Trainer:
         self.state = TrainingState()
         self._generator = torch.Generator()
         self._stopped = False
+        self._time_given = self.budget.remaining
 
     def fit(self) -> TrainingState:
         """Run all phases; leave the kept weights in the module."""
@@ -350,9 +351,16 @@ class Trainer:
         return loss.detach(), logits.detach()
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, phase: Phase, at: float) -> None:
-        factor = rate_factor(phase, at / phase.epochs)
+        # A budget that ends before the epochs do must end at a small rate all the same.
+        factor = rate_factor(phase, max(at / phase.epochs, self._time_used()))
         for group in optimizer.param_groups:
             group["lr"] = group["base_rate"] * factor
+
+    def _time_used(self) -> float:
+        """Return the share of the time given to this training that is used up, 0 to 1."""
+        if math.isinf(self._time_given):
+            return 0.0
+        return min(1.0, 1 - self.budget.remaining / max(self._time_given, 1e-9))
 
     def _validate(self) -> tuple[float, NDArray[np.int64]]:
         logits = self._logits(self.data.validation)
