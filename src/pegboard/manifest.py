@@ -88,8 +88,7 @@ def _parse(path: str | Path, table: Iterable[Sequence[str]]) -> list[ManifestRow
             continue
         if len(cells) < len(header):
             raise SourceError(
-                f"the manifest {path} has {len(cells)} cells in row {number}, "
-                f"expected {len(header)}"
+                f"the manifest {path} has {len(cells)} of {len(header)} cells in row {number}"
             )
         file, label, split, group, sha256 = (cells[place] for place in places)
         if split not in SPLITS:
