@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # A module may import only modules that stand before it (a package's own modules may import
 # one another: they are one layer).
 ORDER = [
-    *("errors", "photos", "budget", "progress", "files", "cache", "metrics"),
+    *("errors", "photos", "budget", "progress", "files", "memory", "cache", "metrics"),
     *("images", "sources", "intake", "duplicates"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs"),

@@ -26,6 +26,7 @@ from pegboard.embed import Embedder
 from pegboard.files import write_bytes_atomically
 from pegboard.inputs import InputSpec
 from pegboard.loader import Photos
+from pegboard.memory import keep_freed_memory
 from pegboard.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from pegboard.models.backbones import BackboneClassifier
 from pegboard.models.build import build_model
@@ -151,6 +152,7 @@ def train_job(
     folder.path.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     torch.set_num_threads(job.threads)
+    keep_freed_memory()
     torch.manual_seed(job.seed)
     module = build_model(job.name, len(task.classes), job.spec, job.weights, recipe=job.recipe.name)
     checkpoint = FileCheckpoint(folder.checkpoint, fingerprint)
