@@ -199,6 +199,15 @@ class TestEverySplit:
         assert all(min(found.values()) >= 1 for found in split.counts().values())
         assert not split.warnings
 
+    def test_classes_of_pairs_share_rounding(self) -> None:
+        photos = [
+            photo(f"class {label}/{n}", content=f"{label} {n // 2}")
+            for label in range(10)
+            for n in range(20)
+        ]
+        split = taken(photos)
+        assert Counter(places(split).values()) == {"train": 140, "validation": 30, "test": 30}
+
     def test_the_seed_draws_another_split(self) -> None:
         photos = photos_of(cat=40, dog=40)
         drawn = [places(taken(photos, seed=seed)) for seed in (0, 1, 0)]

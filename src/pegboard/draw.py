@@ -89,11 +89,14 @@ def draw_splits(
         split = _for_mixed(Counter(photos[i].label for i in group), goals, missing, empty, left)
         for index in group:
             result[index] = split
-    for label, found in single.items():
+    owed = dict.fromkeys(SPLITS, 0.0)
+    for label, found in sorted(single.items()):
         drawn = _in_order(photos, found, seed)
-        for group, split in _fill(drawn, missing[label], empty[label]):
+        for group, split in _fill(drawn, missing[label], empty[label], owed):
             for index in group:
                 result[index] = split
+        for split, count in missing[label].items():
+            owed[split] += count
     return result
 
 
@@ -124,10 +127,16 @@ def _in_order(photos: Sequence[Photo], groups: Iterable[Group], seed: int) -> li
 
 
 def _fill(
-    groups: Sequence[Group], missing: dict[SplitName, float], empty: set[SplitName]
+    groups: Sequence[Group],
+    missing: dict[SplitName, float],
+    empty: set[SplitName],
+    owed: Mapping[SplitName, float],
 ) -> Iterator[tuple[Group, SplitName]]:
-    """Place each group where most is missing; the last groups fill splits left empty."""
-    order = [split for split in SPLITS if split in missing]
+    """Place each group where most is missing; the last groups fill splits left empty.
+
+    Of splits that miss as much, the one comes first to which earlier classes left more owing.
+    """
+    order = sorted(missing, key=lambda split: (-owed[split], SPLITS.index(split)))
     for place, group in enumerate(groups):
         is_last_chance = empty and len(groups) - place <= len(empty)
         choice = [split for split in order if split in empty] if is_last_chance else order

@@ -34,8 +34,9 @@ ALIKE_EDGES = 0.70
 SURE_EDGES = 0.97
 """Correlation of edges that confirms a pair in any set."""
 
-SMALL_SET_EDGES = 0.94
-"""The same in a set too small to show how much its pictures differ."""
+SMALL_SET = 500
+SMALL_SET_EDGES = 0.93
+"""The same in a set of at most so many pictures, where chance has fewer pairs to try."""
 
 FAR_OUT = 15.0
 """How far beyond the median a pair must lie, in distances from the median to the 90th percentile.
@@ -254,6 +255,7 @@ def _least_edges(
     Judged by how well those of others do that are not alike.
     """
     others = _edges(grey[sample])
+    sure = SMALL_SET_EDGES if len(grey) <= SMALL_SET else SURE_EDGES
     least = np.empty(len(pictures), dtype=np.float32)
     for start in range(0, len(pictures), _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -264,8 +266,8 @@ def _least_edges(
         fisher[~is_many] = 0
         middle, far = np.nanpercentile(fisher, [50, 90], axis=1)
         beyond = np.tanh(middle + FAR_OUT * (far - middle))
-        least[part] = np.where(is_many, beyond, SMALL_SET_EDGES)
-    clipped: Scores = np.clip(least, ALIKE_EDGES, SURE_EDGES)
+        least[part] = np.where(is_many, beyond, sure)
+    clipped: Scores = np.clip(least, ALIKE_EDGES, sure)
     return clipped
 
 

@@ -338,18 +338,19 @@ def verify_split(
     SourceError
         When it is no manifest with splits, or nothing in it can be compared.
     """
-    source = open_source(str(manifest), SourceOptions(**columns))
-    opened, told, unknown = _verifiable(source, progress or Progress())
-    photos = [*opened, *told]
-    splits = [photo.split for photo in photos]
-    given = set(splits) - {None}
-    if len(given) < 2:
-        raise SourceError(
-            f"{manifest} gives {'one split' if given else 'no splits'}, so there is nothing to "
-            f"verify; expected a column {columns.get('split_column', 'split')!r} with train and "
-            "test"
-        )
-    leaks = leaking_pairs(photos, duplicate_groups(photos), splits)
+    with _undisturbed():
+        source = open_source(str(manifest), SourceOptions(**columns))
+        opened, told, unknown = _verifiable(source, progress or Progress())
+        photos = [*opened, *told]
+        splits = [photo.split for photo in photos]
+        given = set(splits) - {None}
+        if len(given) < 2:
+            raise SourceError(
+                f"{manifest} gives {'one split' if given else 'no splits'}, so there is nothing "
+                f"to verify; expected a column {columns.get('split_column', 'split')!r} with "
+                "train and test"
+            )
+        leaks = leaking_pairs(photos, duplicate_groups(photos), splits)
     data = {
         "manifest": str(manifest),
         "photos": len(photos),
