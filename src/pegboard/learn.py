@@ -50,6 +50,9 @@ from pegboard.train import (
 INVERSE_REGULARISATION = (0.01, 0.03, 0.1, 0.3)
 """Values of scikit-learn's C tried on validation for standardised features."""
 
+WARM_STRENGTH = (0.003,)
+"""C of the logistic regression that a fine-tuned head starts from."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -349,12 +352,20 @@ def _warm_head(
     job: Job, task: Task, module: BackboneClassifier, budget: Budget, progress: Progress
 ) -> None:
     features, data = _feature_data(job, task, budget, progress)
-    weight, bias, _ = fit_logistic(features, data, weighted=job.recipe.class_weights)
+    # Weakly fitted on purpose: a head that is certain of every training photo starts fine-tuning
+    # with large losses on their augmented versions.
+    weight, bias, _ = fit_logistic(
+        features, data, weighted=job.recipe.class_weights, strengths=WARM_STRENGTH
+    )
     _set_linear(last_linear(module.head), weight, bias)
 
 
 def fit_logistic(
-    features: NDArray[np.float32], data: TrainingData, *, weighted: bool = True
+    features: NDArray[np.float32],
+    data: TrainingData,
+    *,
+    weighted: bool = True,
+    strengths: Sequence[float] = INVERSE_REGULARISATION,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Fit logistic regression on features; C is chosen by validation macro-F1.
 
@@ -368,7 +379,7 @@ def fit_logistic(
     standard = (features - mean) / std
     best: tuple[float, NDArray[np.float32], NDArray[np.float32], float] | None = None
     start: Any = None
-    for strength in INVERSE_REGULARISATION:
+    for strength in strengths:
         model = LogisticRegression(
             C=strength,
             max_iter=500,

@@ -238,7 +238,7 @@ def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) 
             "default", "gradient", (phase,), augmentation=augmentation, label_smoothing=0.1
         )
     phase = Phase(
-        trains="late", epochs=8, patience=3, learning_rate=1e-3, backbone_rate=0.5,
+        trains="late", epochs=6, patience=3, learning_rate=1e-3, backbone_rate=0.5,
         weight_decay=2e-2,
     )  # fmt: skip
     return Recipe(
