@@ -18,13 +18,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in perceived brightness (ITU-R BT.601)."""
 
 
-def augment(
-    images: Tensor,
-    how: Augmentation,
-    generator: torch.Generator,
-    *,
-    size: tuple[int, int] | None = None,
-) -> Tensor:
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
     """Change each photo of a batch at random.
 
     Parameters
@@ -35,18 +29,15 @@ def augment(
         The largest changes.
     generator
         Source of chance, on the CPU: the same seed gives the same photos on every device.
-    size
-        Height and width of the result where it differs from the photos'.
 
     Returns
     -------
-    A new ``(N, C, *size)`` tensor in [0, 1].
+    A new ``(N, C, H, W)`` tensor in [0, 1].
     """
-    size = size or (images.shape[2], images.shape[3])
-    if how.only_shifts and size == images.shape[2:]:
+    if how.only_shifts:
         images = _shift(images, how.shift, generator)
-    elif how.moves or size != images.shape[2:]:
-        images = _move(images, how, generator, size)
+    elif how.moves:
+        images = _move(images, how, generator)
     if how.light or how.contrast or how.colour:
         images = _recolour(images, how, generator)
     if how.erase:
@@ -71,11 +62,9 @@ def _shift(images: Tensor, largest: float, generator: torch.Generator) -> Tensor
     return by_pixel.permute(0, 3, 1, 2)
 
 
-def _move(
-    images: Tensor, how: Augmentation, generator: torch.Generator, size: tuple[int, int]
-) -> Tensor:
+def _move(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
     theta = _affine(len(images), how, generator).to(images.device, images.dtype)
-    grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     # Grey pictures mostly have one even background, which the border continues; the border of
     # a photo smeared outwards would be a streak that no photo has, so photos are reflected.
     padding = "border" if images.shape[1] == 1 else "reflection"

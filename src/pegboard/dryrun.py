@@ -188,9 +188,7 @@ def _step_seconds(module: nn.Module, plan: ModelPlan, classes: int, device: torc
         module,
         TrainingData(pixels, labels, everything, everything, classes),
         plan.recipe,
-        photo_preparation(
-            plan.spec, plan.recipe.augmentation, device, train_scale=plan.recipe.train_scale
-        ),
+        photo_preparation(plan.spec, plan.recipe.augmentation, device),
         seed=0,
         device=device,
         freeze=set_trainable,

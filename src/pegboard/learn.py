@@ -245,9 +245,7 @@ def _by_gradient(
     pixels = task.photos.all(job.spec, budget=budget, progress=progress)
     device = choose_device(job.device)
     data = TrainingData(pixels, task.labels, task.train, task.validation, len(task.classes))
-    prepare = photo_preparation(
-        job.spec, job.recipe.augmentation, device, train_scale=job.recipe.train_scale
-    )
+    prepare = photo_preparation(job.spec, job.recipe.augmentation, device)
     return Trainer(
         module,
         data,

@@ -113,11 +113,6 @@ class Recipe:
         Weights of the ``best`` epoch on validation, or of the ``last``.
     class_weights
         Weight the loss by inverse class frequency (tempered; see ``split.class_weights``).
-    train_scale
-        Side of the training photos as a share of the model's input. Magnifying augmentation
-        makes objects look larger in training than they will be later; training smaller undoes
-        that and is faster (Touvron et al. 2019, "Fixing the train-test resolution
-        discrepancy", arXiv:1906.06423).
     low_precision
         Allow bf16 or fp16 autocast where the machine is faster with it.
     """
@@ -131,7 +126,6 @@ class Recipe:
     keep: Literal["best", "last"] = "best"
     class_weights: bool = True
     warm_head: bool = False
-    train_scale: float = 1.0
     low_precision: bool = True
 
     @property

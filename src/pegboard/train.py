@@ -159,27 +159,17 @@ def normaliser(spec: InputSpec, device: torch.device) -> Callable[[Tensor], Tens
     return lambda pixels: (pixels - mean) / std
 
 
-def photo_preparation(
-    spec: InputSpec, how: Augmentation, device: torch.device, *, train_scale: float = 1.0
-) -> Prepare:
+def photo_preparation(spec: InputSpec, how: Augmentation, device: torch.device) -> Prepare:
     """Return the step from a uint8 ``(N, H, W, C)`` batch to what the network takes."""
-    size = (spec.height, spec.width)
-    if train_scale != 1.0:
-        size = (_even(spec.height * train_scale), _even(spec.width * train_scale))
     normalise = normaliser(spec, device)
 
     def prepare(batch: Tensor, training: bool, generator: torch.Generator) -> Tensor:
         pixels = batch.to(device).permute(0, 3, 1, 2).float() / 255
         if training:
-            pixels = augment(pixels, how, generator, size=size)
+            pixels = augment(pixels, how, generator)
         return normalise(pixels).contiguous(memory_format=torch.channels_last)
 
     return prepare
-
-
-def _even(side: float) -> int:
-    """Round to whole pixels: to a multiple of 32 where a network halves it five times."""
-    return round(side / 32) * 32 if side >= 64 else round(side)
 
 
 def feature_preparation(device: torch.device) -> Prepare:
