@@ -330,7 +330,7 @@ class TestTables:
     def test_no_file_need_be_there(self, split: Call) -> None:
         source = table(Path("m.csv"), *self.rows())
         said = split(source, "--out", "out.csv")
-        assert "none of the files is here" in said.err
+        assert "the files are not here" in said.err
         rows = read_manifest("out.csv")
         assert [row.path for row in rows] == [row[0] for row in self.rows()]
         assert len({(row.group, row.split) for row in rows}) == 20
