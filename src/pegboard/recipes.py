@@ -147,7 +147,7 @@ PHOTO_LIGHT = Augmentation(
 )
 
 _DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
-_CONV = Phase(epochs=8, learning_rate=2e-3, weight_decay=1e-4)
+_CONV = Phase(epochs=6, learning_rate=2e-3, weight_decay=1e-4)
 
 _DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
     # phases, batch size, whether augmented
@@ -158,7 +158,7 @@ _DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
     "cnn": (_CONV, 128, True),
     "dcnn": (_CONV, 128, True),
     "fastcnn": (Phase(epochs=8, learning_rate=8e-3, weight_decay=1e-3), 256, True),
-    "cnn4": (Phase(epochs=40, patience=12, learning_rate=1e-3, weight_decay=1e-3), 64, True),
+    "cnn4": (Phase(epochs=24, patience=8, learning_rate=1e-3, weight_decay=1e-3), 64, True),
 }
 
 SMALL_SET = 6000
