@@ -126,9 +126,9 @@ def test_logistic_regression_is_scikit_learns(classes: int) -> None:
     part = TrainingData(features, labels, np.arange(count), np.arange(count, len(labels)), classes)
     weight, bias, strength = fit_logistic(features, part, weighted=False)
     assert strength in INVERSE_REGULARISATION
-    second = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, max_iter=2000)
-    ).fit(features[:count], labels[:count])
+    second = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(
+        features[:count], labels[:count]
+    )
     ours = features[count:] @ weight.T + bias
     odds = np.exp(ours - ours.max(axis=1, keepdims=True))
     probabilities = odds / odds.sum(axis=1, keepdims=True)

@@ -112,7 +112,7 @@ class Recipe:
     keep
         Weights of the ``best`` epoch on validation, or of the ``last``.
     class_weights
-        Weight the loss by inverse class frequency (tempered; see ``split.class_weights``).
+        Weight the loss by inverse class frequency, capped (``split.class_weights``).
     low_precision
         Allow bf16 or fp16 autocast where the machine is faster with it.
     """

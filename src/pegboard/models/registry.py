@@ -291,8 +291,8 @@ def input_spec(
     image_size
         The user's side in pixels; wins over everything.
     recipe
-        ``notebook`` gives backbones 150 px, and the small nets the references' scaling: pixels / 255 for the digits'
-        nets, raw 0-255 for ``cnn4``.
+        ``notebook`` gives backbones 150 px, and the small nets the references' scaling:
+        pixels / 255 for the digits' nets, raw 0-255 for ``cnn4``.
     mean, std
         Of the weights in use (:class:`~pegboard.models.weights.ResolvedWeights`), where they
         differ from the backbone's usual ones.
