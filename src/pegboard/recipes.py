@@ -146,6 +146,12 @@ PHOTO_LIGHT = Augmentation(
     shift=0.1, rotate=15, scale=(0.9, 1.4), mirror=True, light=0.2, contrast=0.2, colour=0.2
 )
 
+PHOTO_STRONG = Augmentation(
+    shift=0.1, rotate=20, scale=(0.8, 1.6), mirror=True,
+    light=0.3, contrast=0.3, colour=0.3, erase=0.3,
+)  # fmt: skip
+"""For pretrained backbones, which learn a few thousand photos by heart within three epochs."""
+
 _DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
 _CONV = Phase(epochs=6, learning_rate=2e-3, weight_decay=1e-4)
 
@@ -158,7 +164,7 @@ _DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
     "cnn": (_CONV, 128, True),
     "dcnn": (_CONV, 128, True),
     "fastcnn": (Phase(epochs=8, learning_rate=8e-3, weight_decay=1e-3), 256, True),
-    "cnn4": (Phase(epochs=24, patience=8, learning_rate=1e-3, weight_decay=1e-3), 64, True),
+    "cnn4": (Phase(epochs=16, patience=6, learning_rate=1e-3, weight_decay=1e-3), 64, True),
 }
 
 SMALL_SET = 6000
@@ -225,14 +231,14 @@ def _default_net(
 
 
 def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) -> Recipe:
-    augmentation = replace(PHOTO_LIGHT, mirror=may_mirror(classes, spec))
+    augmentation = replace(PHOTO_STRONG, mirror=may_mirror(classes, spec))
     if name.mode == "scratch":
         phase = Phase(epochs=60, patience=15, learning_rate=2e-3, weight_decay=2e-2)
         return Recipe(
             "default", "gradient", (phase,), augmentation=augmentation, label_smoothing=0.1
         )
     phase = Phase(
-        trains="late", epochs=6, patience=3, learning_rate=1e-3, backbone_rate=0.5,
+        trains="late", epochs=8, patience=3, learning_rate=1e-3, backbone_rate=0.5,
         weight_decay=2e-2,
     )  # fmt: skip
     return Recipe(
