@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ from pegboard.bundle import read_bundle
 from pegboard.cli import run
 from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import read_manifest
+from pegboard.prepare import prepare
 from pegboard.runs import HISTORY_COLUMNS, RunFolder, read_json
+from pegboard.settings import CompareSettings
 
 PROGRAM = [sys.executable, "-m", "pegboard.cli"]
 
@@ -616,3 +618,15 @@ class TestDryRun:
 
 def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_small_pictures_get_small_nets_unless_told_otherwise() -> None:
+    small = prepare(CompareSettings(source="digits", previous="none"))
+    assert [name.typed for name in small.names] == ["lm", "cnn", "fastcnn"]
+    told = prepare(CompareSettings(source="digits", models="dnn", previous="none"))
+    assert [name.typed for name in told.names] == ["dnn"]
+
+
+def test_photos_get_transfer_learning(photo_folder: Callable[..., Path]) -> None:
+    prepared = prepare(CompareSettings(source=str(photo_folder()), previous="none"))
+    assert [name.typed for name in prepared.names] == ["probe", "efficientnet_lite0"]

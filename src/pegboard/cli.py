@@ -162,7 +162,12 @@ _splitting = _together(
                  help="Go on although given splits share photos."),
 )  # fmt: skip
 _training = _together(
-    click.option("--models", metavar="A,B,…", help="Models to compare; see `pegboard models`."),
+    click.option(
+        "--models",
+        metavar="A,B,…",
+        help="Models to compare; see `pegboard models`. Default: probe,efficientnet_lite0; "
+        "lm,cnn,fastcnn for pictures of up to 64 px.",
+    ),
     click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True,
                  help="Train every model with this many seeds."),
     click.option("--folds", type=int, help="Grouped cross-validation, for small data sets."),

@@ -24,6 +24,7 @@ from pegboard.intake import take_in
 from pegboard.manifest import fingerprint, read_manifest
 from pegboard.metrics import confusion_matrix, macro_f1
 from pegboard.models.registry import (
+    SMALL_SIDE,
     ModelName,
     check_architecture,
     check_input,
@@ -36,7 +37,13 @@ from pegboard.photos import Intake, Photo, Source, SplitName
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe, recipe_for
 from pegboard.runs import RUNS, read_json, runs_of
-from pegboard.settings import DEFAULT_FRACTIONS, NOTEBOOK_FRACTIONS, CompareSettings
+from pegboard.settings import (
+    DEFAULT_FRACTIONS,
+    DEFAULT_MODELS,
+    DEFAULT_SMALL_MODELS,
+    NOTEBOOK_FRACTIONS,
+    CompareSettings,
+)
 from pegboard.sources import SourceOptions, open_source
 from pegboard.split import Split, split_photos
 
@@ -134,7 +141,7 @@ def prepare(
         For anything the user must change.
     """
     progress = progress or Progress()
-    names = parse_model_names(settings.models)
+    names = parse_model_names(settings.models or DEFAULT_MODELS)
     options = [parse_weights_option(text) for text in settings.weights]
     for name in names:
         check_architecture(name.base)
@@ -163,6 +170,8 @@ def prepare(
         allow_leaks=settings.allow_leaks,
     )
     native = native_shape(split.photos)
+    if settings.models is None and native is not None and max(native[:2]) <= SMALL_SIDE:
+        names = parse_model_names(DEFAULT_SMALL_MODELS)
     for name in names:
         check_input(name, input_spec(name, native_shape=native, image_size=settings.image_size))
     return Prepared(

@@ -12,6 +12,7 @@ from pegboard.inputs import Fit
 from pegboard.recipes import RecipeName
 
 DEFAULT_MODELS = "probe,efficientnet_lite0"
+DEFAULT_SMALL_MODELS = "lm,cnn,fastcnn"
 DEMO_MODELS = "lm,nn,dnn,dnnd,cnn,dcnn,fastcnn"
 DEFAULT_FRACTIONS = (0.7, 0.15, 0.15)
 NOTEBOOK_FRACTIONS = (0.6, 0.2, 0.2)
@@ -26,7 +27,8 @@ class CompareSettings:
     source
         What the user typed: a folder, file, archive or name.
     models
-        Comma-separated model names.
+        Comma-separated model names; None for the small nets on small pictures of one size
+        (up to 64 px), else for transfer learning.
     out
         Run folder; None for ``pegboard-runs/SOURCE-YYYYMMDD-HHMMSS``.
     seeds, seed
@@ -49,7 +51,7 @@ class CompareSettings:
     """
 
     source: str
-    models: str = DEFAULT_MODELS
+    models: str | None = None
     out: Path | None = None
     seeds: int = 1
     seed: int = 0
