@@ -9,7 +9,6 @@ from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from pegboard.compare import compare_models
 from pegboard.evaluate import Predictions, evaluate, is_collapsed, majority_predictions
 from pegboard.leaderboard import (
     DatasetInfo,
@@ -20,6 +19,7 @@ from pegboard.leaderboard import (
     assemble,
     machine_info,
 )
+from pegboard.significance import compare_models
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NAMES = ("fastcnn", "cnn", "lm", "mobilenetv2")

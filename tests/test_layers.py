@@ -20,7 +20,7 @@ ORDER = [
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
-    *("evaluate", "calibrate", "compare", "leaderboard", "words", "table", "report"),
+    *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "report"),
     *("bundle", "export", "rows", "predict", "speed", "verify"),
     *("prepare", "splitting", "describe", "demo", "dryrun", "finish", "folds", "pipeline", "cli"),
 ]

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pegboard.compare import compare_models
 from pegboard.errors import RunFolderError
 from pegboard.evaluate import (
     Predictions,
@@ -44,6 +43,7 @@ from pegboard.report.context import ReportContext
 from pegboard.report.run import slug_of
 from pegboard.report.sections import reliability_bins
 from pegboard.runs import RunFolder, write_history, write_json
+from pegboard.significance import compare_models
 from pegboard.words import digits, summary
 
 TOOLS = ("hammer", "pliers", "saw", "screwdriver", "wirecutter", "wrench")

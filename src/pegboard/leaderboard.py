@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from pegboard.compare import Comparison
 from pegboard.errors import RunFolderError
 from pegboard.evaluate import Evaluation
+from pegboard.significance import Comparison
 
 SCHEMA = 1
 

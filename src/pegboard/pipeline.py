@@ -20,7 +20,6 @@ import numpy as np
 from pegboard import __version__
 from pegboard.budget import Budget
 from pegboard.bundle import BundleInfo
-from pegboard.compare import compare_models
 from pegboard.errors import (
     BudgetSpent,
     BundleError,
@@ -76,6 +75,7 @@ from pegboard.runs import (
     write_json,
 )
 from pegboard.settings import CompareSettings
+from pegboard.significance import compare_models
 from pegboard.speed import measure
 from pegboard.train import Diverged, choose_device
 

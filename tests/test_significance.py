@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards import digit_answers
-from pegboard.compare import Comparison, compare_models, holm, mcnemar
 from pegboard.errors import PegboardError
 from pegboard.evaluate import Predictions
+from pegboard.significance import Comparison, compare_models, holm, mcnemar
 
 
 def answered(right: list[bool], groups: list[str] | None = None) -> Predictions:
