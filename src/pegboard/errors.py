@@ -9,6 +9,7 @@
       + ModelError           a model name, its weights or its input do not fit
       + BundleError          a .pegboard file is not one, is damaged or too new
       + RunFolderError       the output folder cannot be used
+      + PlotUnavailable      a run does not hold what a figure shows
       + MissingExtra         an optional part is not installed
     BudgetSpent              the time budget is used up (never reaches the user)
     Interrupted              Ctrl-C, with what to do to go on; exit code 130
@@ -60,6 +61,10 @@ class BundleError(PegboardError):
 
 class RunFolderError(PegboardError):
     """The output folder cannot be used as it is."""
+
+
+class PlotUnavailable(PegboardError):
+    """A figure cannot be drawn, because the run does not hold what it shows."""
 
 
 class MissingExtra(PegboardError):

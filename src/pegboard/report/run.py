@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pegboard.errors import RunFolderError
+from pegboard.errors import PegboardError, RunFolderError
+from pegboard.evaluate import Predictions, read_predictions
 from pegboard.leaderboard import Leaderboard
+from pegboard.manifest import ManifestRow, read_manifest
+from pegboard.photos import SplitName
 from pegboard.report.context import Chart
 from pegboard.runs import ModelFolder, RunFolder, read_json
 
@@ -27,12 +31,15 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """The files of a run that are read as a whole."""
+    """The files of a run: those that are read as a whole, and the others when asked for."""
 
     folder: RunFolder
     leaderboard: Json
     run: Json
     intake: Json
+    _predictions: dict[str, dict[SplitName, Predictions]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def read(cls, folder: RunFolder) -> Run:
@@ -70,9 +77,88 @@ class Run:
         best: str | None = self.leaderboard.get("best")
         return best
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the models' outputs."""
+        return tuple(self.leaderboard["dataset"]["classes"])
+
+    @cached_property
+    def manifest(self) -> tuple[ManifestRow, ...]:
+        """The photos and their splits."""
+        return tuple(read_manifest(self.folder.manifest))
+
+    def model(self, name: str) -> Json:
+        """Return a model's row of the leaderboard.
+
+        Raises
+        ------
+        PegboardError
+            When there is none of that name.
+        """
+        for model in self.leaderboard["models"]:
+            if model["name"] == name:
+                row: Json = model
+                return row
+        known = ", ".join(model["name"] for model in self.models)
+        raise PegboardError(f"expected a model of this run ({known}), found {name!r}")
+
+    @cached_property
+    def photos(self) -> Sequence[ManifestRow]:
+        """The rows of the manifest."""
+        return read_manifest(self.folder.manifest)
+
+    @cached_property
+    def _answers(self) -> dict[str, Predictions]:
+        return {}
+
+    def test_answers(self, name: str) -> Predictions:
+        """Return a model's answers to the test photos, read once.
+
+        Raises
+        ------
+        RunFolderError
+            When the file is missing, damaged, or holds no test photo.
+        """
+        if name not in self._answers:
+            groups = {row.path: row.group for row in self.photos}
+            file = self.model_folder(name).predictions
+            answers = read_predictions(file, groups).get("test")
+            if answers is None:
+                raise RunFolderError(f"{file} holds no test photo; train {name} again")
+            self._answers[name] = answers
+        return self._answers[name]
+
     def model_folder(self, name: str) -> ModelFolder:
         """Return where a model's files lie."""
         return self.folder.model(slug_of(name))
+
+    def predictions(self, name: str) -> dict[SplitName, Predictions]:
+        """Return a model's answers by split; they are read once.
+
+        Raises
+        ------
+        RunFolderError
+            When the file is missing or damaged.
+        """
+        if name not in self._predictions:
+            groups = {row.path: row.group for row in self.manifest}
+            file = self.model_folder(name).predictions
+            self._predictions[name] = read_predictions(file, groups)
+        return self._predictions[name]
+
+    def answers(self, name: str) -> Predictions:
+        """Return a model's answers to the test photos.
+
+        Raises
+        ------
+        RunFolderError
+            When the file is missing or damaged, or holds no test photo.
+        """
+        test = self.predictions(name).get("test")
+        if test is None:
+            file = self.model_folder(name).predictions
+            raise RunFolderError(f"{file} holds no test photo; train {name} again")
+        return test
 
 
 def slug_of(name: str) -> str:
