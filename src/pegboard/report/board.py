@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pegboard.report import charts
+from pegboard.errors import PlotUnavailable
+from pegboard.report import figures
 from pegboard.report.context import Chart, ComparisonRow, LeaderboardRow, NotTrained, Number
 from pegboard.report.numbers import (
     MISSING,
@@ -150,30 +151,16 @@ def not_trained(run: Run) -> tuple[NotTrained, ...]:
     )
 
 
-def _points(run: Run) -> list[charts.Point]:
-    return [
-        charts.Point(
-            name=model["name"],
-            value=100 * model["accuracy"],
-            low=100 * model["accuracy_ci"][0],
-            high=100 * model["accuracy_ci"][1],
-            latency_ms=model.get("latency_ms_p50"),
-            best=model["name"] == run.best,
-            baseline=bool(model.get("baseline")),
-            pareto=bool(model.get("pareto")),
-        )
-        for model in run.models
-    ]
-
-
 def score_chart(run: Run, shelf: Shelf) -> Chart | None:
     """Draw the accuracy of every model; None without any."""
-    points = _points(run)
-    if not points:
+    try:
+        figure = figures.accuracy_bars(run)
+    except PlotUnavailable:
         return None
+    points = figures.points(run)
     return shelf.put(
         "accuracy",
-        charts.accuracy_bars(points),
+        figure,
         caption="Accuracy of every model on the test photos, with its 95 % interval. Intervals "
         "of two models may overlap although the table of differences tells them apart: there, "
         "both answer the same photos.",
@@ -184,12 +171,14 @@ def score_chart(run: Run, shelf: Shelf) -> Chart | None:
 
 def pareto_chart(run: Run, shelf: Shelf) -> Chart | None:
     """Draw accuracy against speed; None when fewer than two models were timed."""
-    points = [point for point in _points(run) if point.latency_ms]
-    if len(points) < 2:
+    try:
+        figure = figures.pareto(run)
+    except PlotUnavailable:
         return None
+    points = [point for point in figures.points(run) if point.latency_ms]
     return shelf.put(
         "pareto",
-        charts.pareto(points),
+        figure,
         caption="Accuracy against speed. For a model on the line, no other one is both faster "
         "and more accurate.",
         alt="Accuracy against milliseconds for one photo: "

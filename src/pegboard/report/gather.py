@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pegboard import __version__
-from pegboard.manifest import read_manifest
 from pegboard.photos import SPLITS
-from pegboard.report import charts
+from pegboard.report import figures
 from pegboard.report.board import (
     comparisons,
     highlights,
@@ -97,7 +96,7 @@ def _data(run: Run, shelf: Shelf) -> DataSection:
         left_out=len(left_out),
         counts=counts,
         totals=_count_row("all classes", totals, sum(totals)),
-        balance=_balance(counts, shelf),
+        balance=_balance(run, counts, shelf),
         reasons=_reasons(left_out),
         warnings=tuple(_warnings(run))[:MOST_WARNINGS],
     )
@@ -109,7 +108,7 @@ def _warnings(run: Run) -> Sequence[str]:
 
 
 def _counts(run: Run) -> tuple[CountRow, ...]:
-    rows = read_manifest(run.folder.manifest)
+    rows = run.manifest
     tally = Counter((row.label, row.split) for row in rows)
     return tuple(
         _count_row(label, [tally[label, split] for split in SPLITS], len(rows))
@@ -124,16 +123,13 @@ def _count_row(label: str, counts: Sequence[int], of: int) -> CountRow:
     return CountRow(label, train, validation, test, total, share)
 
 
-def _balance(counts: Sequence[CountRow], shelf: Shelf) -> Chart | None:
+def _balance(run: Run, counts: Sequence[CountRow], shelf: Shelf) -> Chart | None:
     if not counts:
         return None
     totals = [row.total for row in counts]
     return shelf.put(
         "class-balance",
-        charts.class_balance(
-            [row.label for row in counts],
-            {split: [getattr(row, split) for row in counts] for split in SPLITS},
-        ),
+        figures.class_balance(run),
         caption="Photos of each class in each part of the data.",
         alt=f"Photos per class: from {min(totals)} to {max(totals)}",
     )

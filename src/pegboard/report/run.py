@@ -102,32 +102,6 @@ class Run:
         known = ", ".join(model["name"] for model in self.models)
         raise PegboardError(f"expected a model of this run ({known}), found {name!r}")
 
-    @cached_property
-    def photos(self) -> Sequence[ManifestRow]:
-        """The rows of the manifest."""
-        return read_manifest(self.folder.manifest)
-
-    @cached_property
-    def _answers(self) -> dict[str, Predictions]:
-        return {}
-
-    def test_answers(self, name: str) -> Predictions:
-        """Return a model's answers to the test photos, read once.
-
-        Raises
-        ------
-        RunFolderError
-            When the file is missing, damaged, or holds no test photo.
-        """
-        if name not in self._answers:
-            groups = {row.path: row.group for row in self.photos}
-            file = self.model_folder(name).predictions
-            answers = read_predictions(file, groups).get("test")
-            if answers is None:
-                raise RunFolderError(f"{file} holds no test photo; train {name} again")
-            self._answers[name] = answers
-        return self._answers[name]
-
     def model_folder(self, name: str) -> ModelFolder:
         """Return where a model's files lie."""
         return self.folder.model(slug_of(name))

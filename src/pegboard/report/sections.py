@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from pegboard.errors import RunFolderError
-from pegboard.evaluate import Predictions, read_predictions
-from pegboard.manifest import read_manifest
-from pegboard.metrics import ECE_BINS, IntArray, confusion_matrix
-from pegboard.report import charts
+from pegboard.errors import PlotUnavailable
+from pegboard.metrics import IntArray, confusion_matrix
+from pegboard.report import figures
 from pegboard.report.board import anchor_of, over_seeds
 from pegboard.report.context import (
     Cell,
@@ -32,7 +30,7 @@ from pegboard.report.numbers import (
     whole_percent,
 )
 from pegboard.report.run import Json, Run, Shelf, slug_of
-from pegboard.runs import ModelFolder, read_history, read_json
+from pegboard.runs import read_json
 
 MOST_CELLS_CLASSES = 30
 """With more classes, the confusion matrix is a picture and a list, not a table of cells."""
@@ -51,19 +49,12 @@ def model_sections(run: Run, n: int, shelf: Shelf) -> tuple[ModelSection, ...]:
     RunFolderError
         When a file of a model is damaged.
     """
-    groups = {row.path: row.group for row in read_manifest(run.folder.manifest)}
-    return tuple(
-        _section(run, model, groups, n, shelf) for model in run.models if anchor_of(run, model)
-    )
+    return tuple(_section(run, model, n, shelf) for model in run.models if anchor_of(run, model))
 
 
-def _section(
-    run: Run, model: Json, groups: Mapping[str, str], n: int, shelf: Shelf
-) -> ModelSection:
+def _section(run: Run, model: Json, n: int, shelf: Shelf) -> ModelSection:
     name, files = model["name"], run.model_folder(model["name"])
-    predictions = read_predictions(files.predictions, groups).get("test")
-    if predictions is None:
-        raise RunFolderError(f"{files.predictions} holds no test photo; train {name} again")
+    predictions = run.answers(name)
     classes = predictions.classes
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(classes))
     training = read_json(files.training) if files.training.exists() else {}
@@ -75,12 +66,12 @@ def _section(
         facts=_facts(model, n),
         notes=tuple(training.get("notes", ())),
         recipe=_recipe(run, name),
-        curves=_curves(name, files, training.get("best_epoch"), shelf),
+        curves=_curves(run, name, shelf),
         confusion=_confusion_rows(matrix, classes),
-        confusion_chart=_confusion_chart(name, matrix, classes, shelf),
+        confusion_chart=_confusion_chart(run, name, matrix, shelf),
         confusions=_confusions(matrix, classes),
         classes=_class_rows(model["per_class"], matrix, classes),
-        reliability=_reliability(model, predictions, shelf),
+        reliability=_reliability(run, model, shelf),
     )
 
 
@@ -122,31 +113,22 @@ def _facts(model: Json, n: int) -> tuple[tuple[str, str], ...]:
     return tuple((title, value) for title, value in facts if value != MISSING)
 
 
-def _curves(name: str, files: ModelFolder, best_epoch: int | None, shelf: Shelf) -> Chart | None:
-    history = _history(files, best_epoch)
-    if history is None:
+def _curves(run: Run, name: str, shelf: Shelf) -> Chart | None:
+    try:
+        figure, history = figures.learning_curves(run, name), figures.history(run, name)
+    except PlotUnavailable:
         return None
     last = {key: history.column(key)[-1] for key in ("val_loss", "val_accuracy", "val_macro_f1")}
     marked = "" if history.best_epoch is None else " The dotted line marks the best epoch."
     return shelf.put(
-        f"{files.slug}-learning-curves",
-        charts.learning_curves(history),
+        f"{slug_of(name)}-learning-curves",
+        figure,
         caption="Training photos (dashed) and validation photos (solid) after each epoch." + marked,
         alt=f"Learning curves of {name} over {len(history.epochs)} epochs; at the end, validation "
         f"loss {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.3f}, "
         f"macro-F1 {last['val_macro_f1']:.3f}"
         + (f"; best epoch {history.best_epoch}" if history.best_epoch is not None else ""),
     )
-
-
-def _history(files: ModelFolder, best_epoch: int | None) -> charts.History | None:
-    """Return the history; None for a model that has no epochs, or one: no curve, that is."""
-    rows = read_history(files.history) if files.history.exists() else []
-    if len(rows) < 2:
-        return None
-    epochs = np.array([int(row["epoch"]) for row in rows])
-    columns = {key: np.array([row[key] for row in rows]) for key in rows[0] if key != "epoch"}
-    return charts.History(epochs, columns, best_epoch or None)
 
 
 def _confusion_rows(matrix: IntArray, classes: Sequence[str]) -> tuple[ConfusionRow, ...]:
@@ -178,11 +160,11 @@ def _cell(matrix: IntArray, row: int, column: int, classes: Sequence[str]) -> Ce
     )
 
 
-def _confusion_chart(name: str, matrix: IntArray, classes: Sequence[str], shelf: Shelf) -> Chart:
+def _confusion_chart(run: Run, name: str, matrix: IntArray, shelf: Shelf) -> Chart:
     mistakes = int(matrix.sum() - np.trace(matrix))
     return shelf.put(
         f"{slug_of(name)}-confusion",
-        charts.confusion(matrix, classes),
+        figures.confusion_matrix(run, name),
         caption="Rows are the true classes, columns the answers; the diagonal is right.",
         alt=f"Confusion matrix of {name}: {mistakes} of {int(matrix.sum())} photos on the wrong "
         "class; the list beside it names the most frequent mistakes",
@@ -231,28 +213,12 @@ def _most_mistaken(matrix: IntArray, classes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _reliability(model: Json, predictions: Predictions, shelf: Shelf) -> Chart:
+def _reliability(run: Run, model: Json, shelf: Shelf) -> Chart:
     name, ece = model["name"], share(model.get("ece"), 0).shown
-    bins = reliability_bins(predictions)
     return shelf.put(
         f"{slug_of(name)}-reliability",
-        charts.reliability(bins),
+        figures.reliability(run, name),
         caption="Of the photos answered with some probability, how many are right? On the dashed "
         f"line the two agree. Expected calibration error: {ece}.",
         alt=f"Reliability diagram of {name}; expected calibration error {ece}",
     )
-
-
-def reliability_bins(predictions: Predictions, bins: int = ECE_BINS) -> charts.ReliabilityBins:
-    """Sort predictions by confidence into the bins of the expected calibration error."""
-    confidence = predictions.probabilities.max(axis=1)
-    edges = np.linspace(0, 1, bins + 1)
-    number = np.clip(np.searchsorted(edges, confidence, side="left"), 1, bins) - 1
-    counts = np.bincount(number, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        return charts.ReliabilityBins(
-            edges=edges,
-            counts=counts,
-            confidence=np.bincount(number, weights=confidence, minlength=bins) / counts,
-            accuracy=np.bincount(number, weights=predictions.right, minlength=bins) / counts,
-        )
