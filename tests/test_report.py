@@ -40,8 +40,8 @@ from pegboard.manifest import ManifestRow, fingerprint, write_manifest
 from pegboard.metrics import expected_calibration_error
 from pegboard.report import charts, write_report
 from pegboard.report.context import ReportContext
+from pegboard.report.figures import reliability_bins
 from pegboard.report.run import slug_of
-from pegboard.report.sections import reliability_bins
 from pegboard.runs import RunFolder, write_history, write_json
 from pegboard.significance import compare_models
 from pegboard.words import digits, summary
