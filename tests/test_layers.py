@@ -16,9 +16,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # one another: they are one layer).
 ORDER = [
     *("errors", "photos", "budget", "progress", "files", "memory", "cache", "metrics"),
-    *("images", "sources", "intake", "duplicates"),
+    *("images", "pictures", "occlusion", "sources", "intake", "duplicates"),
     *("corrections", "manifest", "leaks", "draw", "split"),
-    *("inputs", "models", "recipes", "settings", "runs"),
+    *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "report"),
     *("bundle", "export", "rows", "predict", "speed", "verify"),

@@ -18,7 +18,8 @@ from pegboard.errors import ModelError
 from pegboard.inputs import InputSpec
 from pegboard.models.backbones import Backbone, BackboneClassifier, padding_matters
 from pegboard.models.build import build_model
-from pegboard.models.layers import LayerRow, describe_model, layer_table
+from pegboard.models.layer_row import LayerRow
+from pegboard.models.layers import describe_model, layer_table
 from pegboard.models.onnx_export import FromPixels, export_onnx
 from pegboard.models.registry import (
     BACKBONES,

@@ -105,6 +105,16 @@ class RunFolder:
         """Pictures of the report."""
         return self.path / "plots"
 
+    @property
+    def evidence(self) -> Path:
+        """What is shown of photos: mistakes, neighbours, samples, layers."""
+        return self.path / "evidence.json"
+
+    @property
+    def pictures(self) -> Path:
+        """The small pictures that ``evidence.json`` names."""
+        return self.path / "pictures.zip"
+
     def model(self, slug: str) -> ModelFolder:
         """Return the folder of one model."""
         return ModelFolder(self.path / "models" / slug, slug)
@@ -132,7 +142,8 @@ class RunFolder:
 
     def remove_contents(self) -> None:
         """Remove what a run writes, and nothing else."""
-        for file in (self.run, self.manifest, self.intake, self.leaderboard, self.report):
+        files = (self.run, self.manifest, self.intake, self.leaderboard, self.report)
+        for file in (*files, self.evidence, self.pictures):
             file.unlink(missing_ok=True)
         for folder in (self.plots, self.path / "models"):
             if folder.is_dir():

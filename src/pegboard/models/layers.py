@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,29 +11,8 @@ from torch import nn
 from pegboard.inputs import InputSpec
 from pegboard.models.backbones import Backbone, BackboneClassifier
 from pegboard.models.build import build_model
+from pegboard.models.layer_row import LayerRow
 from pegboard.models.registry import ModelName, check_architecture
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """One layer.
-
-    Attributes
-    ----------
-    name
-        Within the network.
-    kind
-        What it is, with its kernel and stride: ``Conv2d 3x3 /2``.
-    output_shape
-        For one photo: ``(height, width, channels)``, or ``(features,)``.
-    parameters
-        Trainable or not; buffers such as batch norm statistics are not counted.
-    """
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
 
 
 def layer_table(module: nn.Module, spec: InputSpec, *, every: bool = False) -> list[LayerRow]:
