@@ -1,0 +1,5 @@
+"""``python -m pegboard.cli``."""
+
+from pegboard.cli.program import main
+
+main()
