@@ -33,7 +33,7 @@ def answered(labels: list[int], predicted: list[int], classes: int = 3) -> Predi
 CONTRACT = [
     *("n", "accuracy", "accuracy_ci", "macro_f1", "macro_f1_ci", "macro_precision"),
     *("macro_recall", "weighted_precision", "weighted_recall", "weighted_f1", "loss", "ece"),
-    *("top_confusions", "per_class"),
+    *("top_confusions", "per_class", "roc_auc", "average_precision"),
 ]
 
 
@@ -55,9 +55,22 @@ def test_its_json_has_the_contract_s_keys_and_comes_back() -> None:
     evaluation = evaluate(digit_answers()["lm"][1])
     data = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     assert list(data) == CONTRACT
-    assert set(data["per_class"][0]) == {"label", "precision", "recall", "f1", "support"}
+    assert list(data["per_class"][0]) == [
+        *("label", "precision", "recall", "f1", "support"),
+        *("precision_ci", "recall_ci", "f1_ci"),
+    ]
     assert set(data["top_confusions"][0]) == {"true", "predicted", "count"}
     assert Evaluation.from_json(data | {"latency": 3}) == evaluation
+
+
+def test_figures_of_an_earlier_version_still_load() -> None:
+    data = json.loads(json.dumps(evaluate(digit_answers()["lm"][1]).to_json()))
+    del data["roc_auc"], data["average_precision"]
+    for row in data["per_class"]:
+        del row["precision_ci"], row["recall_ci"], row["f1_ci"]
+    old = Evaluation.from_json(data)
+    assert old.roc_auc is old.average_precision is old.per_class[0].f1_ci is None
+    assert Evaluation.from_json(json.loads(json.dumps(old.to_json()))) == old
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

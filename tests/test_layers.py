@@ -15,14 +15,27 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # A module may import only modules that stand before it (a package's own modules may import
 # one another: they are one layer).
 ORDER = [
-    *("errors", "photos", "budget", "progress", "files", "memory", "cache", "metrics"),
+    *("errors", "photos", "budget", "progress", "files", "memory", "cache"),
+    *("metrics", "thresholds"),
     *("images", "pictures", "occlusion", "sources", "intake", "duplicates"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
-    *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "report"),
+    *("evaluate", "calibrate", "significance", "leaderboard", "words", "table"),
+    *("history", "history_words", "report"),
     *("bundle", "export", "rows", "predict", "speed", "verify"),
-    *("prepare", "splitting", "describe", "demo", "dryrun", "finish", "folds", "pipeline", "cli"),
+    *(
+        "prepare",
+        "splitting",
+        "describe",
+        "demo",
+        "dryrun",
+        "finish",
+        "illustrate",
+        "folds",
+        "pipeline",
+        "cli",
+    ),
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}

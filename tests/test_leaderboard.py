@@ -28,7 +28,8 @@ from pegboard.table import duration, leaderboard_table, print_leaderboard, size
 MODEL_KEYS = [
     *("name", "baseline", "params", "n", "accuracy", "accuracy_ci", "macro_f1", "macro_f1_ci"),
     *("macro_precision", "macro_recall", "weighted_precision", "weighted_recall", "weighted_f1"),
-    *("loss", "ece", "validation_accuracy", "validation_macro_f1", "top_confusions", "per_class"),
+    *("loss", "ece", "roc_auc", "average_precision", "validation_accuracy"),
+    *("validation_macro_f1", "top_confusions", "per_class"),
     *("train_seconds", "epochs", "latency_ms_p50", "latency_ms_p95", "images_per_second"),
     *("size_bytes", "peak_memory_bytes", "pareto", "collapsed", "collapsed_reason", "seeds"),
     *("mean", "sd"),

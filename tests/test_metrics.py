@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from pegboard.metrics import (
     accuracy,
     bootstrap_weights,
+    class_intervals,
     class_scores,
     confusion_matrix,
     expected_calibration_error,
@@ -21,7 +22,7 @@ from pegboard.metrics import (
     macro_average,
     percentile_interval,
     resampled_accuracy,
-    resampled_macro_f1,
+    resampled_class_scores,
     weighted_average,
 )
 
@@ -146,9 +147,10 @@ def test_resampled_figures_are_those_of_the_photos_written_out(
 
     right = (labels == predicted)[:, None]
     ours = resampled_accuracy(right, groups, draws=5, seed=seed)[:, 0]
-    our_f1 = resampled_macro_f1(labels, predicted, groups, classes, draws=5, seed=seed)
+    by_class = resampled_class_scores(labels, predicted, groups, classes, draws=5, seed=seed)
+    our_f1 = by_class.macro_f1(np.bincount(labels, minlength=classes) > 0)
 
-    for row, value, f1 in zip(weights, ours, our_f1, strict=True):
+    for draw, (row, value, f1) in enumerate(zip(weights, ours, our_f1, strict=True)):
         photos = np.repeat(np.arange(len(labels)), row[codes].astype(int))
         assert value == pytest.approx(
             sk.accuracy_score(labels[photos], predicted[photos]), abs=EXACT
@@ -159,6 +161,19 @@ def test_resampled_figures_are_those_of_the_photos_written_out(
             labels[photos], predicted[photos], labels=counted, average="macro", zero_division=0
         )
         assert f1 == pytest.approx(expected, abs=EXACT)
+        precision, recall, f1s, _ = sk.precision_recall_fscore_support(
+            labels[photos],
+            predicted[photos],
+            labels=range(classes),
+            zero_division=np.nan,
+        )
+        f1s[np.isnan(recall)] = np.nan
+        for ours_of_class, theirs in (
+            (by_class.precision, precision),
+            (by_class.recall, recall),
+            (by_class.f1, f1s),
+        ):
+            np.testing.assert_allclose(ours_of_class[draw], theirs, rtol=0, atol=EXACT)
 
 
 def test_photos_of_one_group_make_the_interval_wider() -> None:
@@ -214,12 +229,57 @@ def test_macro_f1_intervals_hold_the_truth_with_few_photos_per_class() -> None:
     truth, groups = f1(*photos(1_000_000)), [str(index) for index in range(240)]
     for seed in range(80):
         test = photos(240)
-        values = resampled_macro_f1(*test, groups, classes, draws=300, seed=seed)
+        resampled = resampled_class_scores(*test, groups, classes, draws=300, seed=seed)
+        values = resampled.macro_f1(np.ones(classes, dtype=bool))
         for index, corrected in enumerate((False, True)):
             low, high = percentile_interval(values, f1(*test), 240, bias_corrected=corrected)
             held[index] += low <= truth <= high
     assert held[0] / 80 < 0.9
     assert held[1] / 80 >= 0.9
+
+
+def test_class_intervals_rest_on_the_groups_of_the_class() -> None:
+    # Class 0: 40 photos of 10 groups, all right. Class 1: half right. Class 2: never seen, never
+    # answered. Class 3: seen, never answered.
+    labels = np.repeat([0, 1, 3], [40, 40, 5])
+    predicted = np.concatenate([np.zeros(40, int), np.tile([1, 0], 20), np.full(5, 1)])
+    groups = [f"shot {index // 4}" for index in range(40)] + [str(index) for index in range(45)]
+    scores = class_scores(confusion_matrix(labels, predicted, 4))
+    resampled = resampled_class_scores(labels, predicted, groups, 4)
+    intervals = class_intervals(resampled, scores, labels, predicted, groups)
+
+    exact = binomtest(10, 10).proportion_ci(method="exact").low
+    assert intervals.recall[0] == pytest.approx((exact, 1.0), abs=1e-9)
+    low, high = intervals.recall[1]
+    assert (low, high) == pytest.approx(binom.ppf((0.025, 0.975), 40, 0.5) / 40, abs=0.03)
+    assert intervals.precision[2] == intervals.recall[2] == intervals.f1[2] == (0.0, 1.0)
+    assert intervals.precision[3] == (0.0, 1.0)
+    assert intervals.recall[3] == pytest.approx(
+        binomtest(0, 5).proportion_ci(method="exact"), abs=1e-9
+    )
+    for kind in ("precision", "recall", "f1"):
+        for (low, high), figure in zip(
+            getattr(intervals, kind), getattr(scores, kind), strict=True
+        ):
+            assert 0 <= low <= figure <= high <= 1
+
+
+@given(answers(), st.integers(0, 99))
+@settings(deadline=None, max_examples=15)
+def test_class_intervals_hold_their_figures(
+    case: tuple[np.ndarray, np.ndarray, int], seed: int
+) -> None:
+    labels, probabilities, classes = case
+    predicted = probabilities.argmax(axis=1)
+    groups = [str(index // 2) for index in range(len(labels))]
+    scores = class_scores(confusion_matrix(labels, predicted, classes))
+    resampled = resampled_class_scores(labels, predicted, groups, classes, draws=50, seed=seed)
+    intervals = class_intervals(resampled, scores, labels, predicted, groups)
+    for kind in ("precision", "recall", "f1"):
+        ends = np.array(getattr(intervals, kind))
+        assert ((ends >= 0) & (ends <= 1)).all()
+        assert (ends[:, 0] <= getattr(scores, kind)).all()
+        assert (getattr(scores, kind) <= ends[:, 1]).all()
 
 
 @pytest.mark.parametrize(("photos", "classes"), [(10_000, 10), (3_000, 300)])
@@ -230,7 +290,9 @@ def test_memory_and_time_stay_bounded(photos: int, classes: int) -> None:
     groups = [str(index) for index in range(photos)]
     tracemalloc.start()
     start = time.process_time()
-    resampled_macro_f1(labels, predicted, groups, classes, draws=2000)
+    resampled = resampled_class_scores(labels, predicted, groups, classes, draws=2000)
+    scores = class_scores(confusion_matrix(labels, predicted, classes))
+    class_intervals(resampled, scores, labels, predicted, groups)
     resampled_accuracy((labels == predicted)[:, None], groups, draws=2000)
     spent, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

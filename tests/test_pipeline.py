@@ -36,7 +36,8 @@ PROGRAM = [sys.executable, "-m", "pegboard.cli"]
 MODEL_KEYS = [
     "name", "baseline", "params", "n", "accuracy", "accuracy_ci", "macro_f1", "macro_f1_ci",
     "macro_precision", "macro_recall", "weighted_precision", "weighted_recall", "weighted_f1",
-    "loss", "ece", "validation_accuracy", "validation_macro_f1", "top_confusions", "per_class",
+    "loss", "ece", "roc_auc", "average_precision", "validation_accuracy", "validation_macro_f1",
+    "top_confusions", "per_class",
     "train_seconds", "epochs", "latency_ms_p50", "latency_ms_p95", "images_per_second",
     "size_bytes", "peak_memory_bytes", "pareto", "collapsed", "collapsed_reason", "seeds", "mean",
     "sd",
@@ -198,7 +199,10 @@ class TestLeaderboard:
         ]  # fmt: skip
         for row in board["models"]:
             assert list(row) == MODEL_KEYS
-            assert list(row["per_class"][0]) == ["label", "precision", "recall", "f1", "support"]
+            assert list(row["per_class"][0]) == [
+                *("label", "precision", "recall", "f1", "support"),
+                *("precision_ci", "recall_ci", "f1_ci"),
+            ]
             for confusion in row["top_confusions"]:
                 assert list(confusion) == ["true", "predicted", "count"]
         for comparison in board["comparisons"]:

@@ -20,10 +20,13 @@ from pegboard.errors import PegboardError, RunFolderError
 from pegboard.files import atomic_path
 from pegboard.metrics import (
     DRAWS,
+    ClassScores,
     FloatArray,
     IntArray,
     Interval,
+    ScoreIntervals,
     accuracy,
+    class_intervals,
     class_scores,
     confusion_matrix,
     expected_calibration_error,
@@ -32,10 +35,11 @@ from pegboard.metrics import (
     macro_average,
     percentile_interval,
     resampled_accuracy,
-    resampled_macro_f1,
+    resampled_class_scores,
     weighted_average,
 )
 from pegboard.photos import SPLITS, SplitName
+from pegboard.thresholds import macro_areas
 
 TOP_CONFUSIONS = 10
 
@@ -131,19 +135,34 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class's figures."""
+    """One class's figures; a run of an earlier version has no intervals."""
 
     label: str
     precision: float
     recall: float
     f1: float
     support: int
+    precision_ci: Interval | None = None
+    recall_ci: Interval | None = None
+    f1_ci: Interval | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ClassFigures:
+        """Rebuild from plain JSON values."""
+        intervals = {key: tuple(data[key]) for key in _CLASS_INTERVALS if data.get(key)}
+        return cls(**{**data, **intervals})
+
+
+_CLASS_INTERVALS = ("precision_ci", "recall_ci", "f1_ci")
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What can be said of one model's answers; the names are those of leaderboard.json.
 
+    ``roc_auc`` and ``average_precision`` are macro averages of each class against the others,
+    over the classes that have photos; None with fewer than two of them, and in a run of an
+    earlier version.
     ``confusion`` is the ``(C, C)`` matrix, rows the true class; it is left out of the JSON
     (it can be counted from predictions.csv) and None in an evaluation read from there.
     """
@@ -162,6 +181,8 @@ class Evaluation:
     ece: float
     top_confusions: tuple[Confusion, ...]
     per_class: tuple[ClassFigures, ...]
+    roc_auc: float | None = None
+    average_precision: float | None = None
     confusion: IntArray | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -175,11 +196,13 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """Rebuild from :meth:`to_json`; keys of other things are passed over."""
-        plain = {name: data[name] for name in cls.__dataclass_fields__ if name != "confusion"}
+        later = {name: data.get(name) for name in ("roc_auc", "average_precision")}
+        named = cls.__dataclass_fields__.keys() - later.keys() - {"confusion"}
+        plain = {name: data[name] for name in named} | later
         plain["accuracy_ci"] = tuple(plain["accuracy_ci"])
         plain["macro_f1_ci"] = tuple(plain["macro_f1_ci"])
         plain["top_confusions"] = tuple(Confusion(**row) for row in plain["top_confusions"])
-        plain["per_class"] = tuple(ClassFigures(**row) for row in plain["per_class"])
+        plain["per_class"] = tuple(ClassFigures.from_json(row) for row in plain["per_class"])
         return cls(**plain)
 
 
@@ -202,9 +225,11 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
     accuracies = resampled_accuracy(
         predictions.right[:, None], predictions.groups, draws=draws, seed=seed
     )
-    f1s = resampled_macro_f1(
+    resampled = resampled_class_scores(
         labels, predicted, predictions.groups, number_of_classes, draws=draws, seed=seed
     )
+    f1s = resampled.macro_f1(scores.support > 0)
+    roc_auc, average_precision = macro_areas(labels, predictions.probabilities)
     return Evaluation(
         n=len(predictions),
         accuracy=accuracy(confusion),
@@ -219,18 +244,32 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
         loss=log_loss(labels, predictions.probabilities),
         ece=expected_calibration_error(labels, predictions.probabilities),
         top_confusions=_top_confusions(confusion, predictions.classes),
-        per_class=tuple(
-            ClassFigures(name, *(x.item() for x in row))
-            for name, *row in zip(
-                predictions.classes,
-                scores.precision,
-                scores.recall,
-                scores.f1,
-                scores.support,
-                strict=True,
-            )
+        per_class=_class_figures(
+            predictions.classes,
+            scores,
+            class_intervals(resampled, scores, labels, predicted, predictions.groups),
         ),
+        roc_auc=roc_auc,
+        average_precision=average_precision,
         confusion=confusion,
+    )
+
+
+def _class_figures(
+    classes: Sequence[str], scores: ClassScores, intervals: ScoreIntervals
+) -> tuple[ClassFigures, ...]:
+    return tuple(
+        ClassFigures(
+            label,
+            precision=float(scores.precision[index]),
+            recall=float(scores.recall[index]),
+            f1=float(scores.f1[index]),
+            support=int(scores.support[index]),
+            precision_ci=intervals.precision[index],
+            recall_ci=intervals.recall[index],
+            f1_ci=intervals.f1[index],
+        )
+        for index, label in enumerate(classes)
     )
 
 

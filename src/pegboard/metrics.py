@@ -227,7 +227,37 @@ def resampled_accuracy(
     return np.concatenate([weights @ sums / (weights @ sizes)[:, None] for weights in chunks])
 
 
-def resampled_macro_f1(
+@dataclass(frozen=True)
+class ResampledScores:
+    """Figures per class on each of B resamples, each of shape ``(B, C)``.
+
+    NaN where a resample holds nothing to judge by: no photo of the class (recall, F1), or
+    none that was taken for it (precision).
+    """
+
+    precision: FloatArray
+    recall: FloatArray
+    f1: FloatArray
+
+    def macro_f1(self, occurring: NDArray[np.bool_]) -> FloatArray:
+        """Return ``(B,)`` means of F1 over classes.
+
+        A class without any photo counts 0 in every draw, as it does in the figure itself. A
+        class that has photos, but none in a particular draw, has no recall there, so that
+        draw's mean is taken over the others: with three photos a class is missed by 5 % of
+        the draws, and counting it as 0 would push the interval down.
+
+        Parameters
+        ----------
+        occurring
+            ``(C,)`` whether the full set holds photos of the class.
+        """
+        missing = np.isnan(self.f1)
+        counted = self.f1.shape[1] - (missing & occurring).sum(axis=1)
+        return np.asarray(np.where(missing, 0, self.f1).sum(axis=1) / counted)
+
+
+def resampled_class_scores(
     labels: IntArray,
     predicted: IntArray,
     groups: Sequence[str],
@@ -235,13 +265,8 @@ def resampled_macro_f1(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> FloatArray:
-    """Return macro-F1 on each resample of the photos.
-
-    The classes are those of the full set; one without any photo counts 0 in every draw, as
-    it does in the figure itself. A class that has photos, but none in a particular draw, has
-    no recall there, so that draw's mean is taken over the others: with three photos a class
-    is missed by 5 % of the draws, and counting it as 0 would push the interval down.
+) -> ResampledScores:
+    """Return precision, recall and F1 per class on each resample of the photos.
 
     Parameters
     ----------
@@ -251,24 +276,81 @@ def resampled_macro_f1(
         ``(N,)`` group of each photo.
     classes
         Number of classes C.
-
-    Returns
-    -------
-    ``(draws,)``.
     """
     codes, number = group_codes(groups)
-    occurring = np.bincount(labels, minlength=classes) > 0
-    right = labels == predicted
-    sums_by_label = _ClassSums(labels, codes, classes)
-    sums_by_prediction = _ClassSums(predicted, codes, classes)
-    sums_of_right = _ClassSums(labels[right], codes[right], classes)
+    # Few cells of the confusion matrix hold photos: they are summed once, and then by class.
+    cells, cell_of_photo = np.unique(labels * classes + predicted, return_inverse=True)
+    true, answer = np.divmod(cells, classes)
+    hits = np.flatnonzero(true == answer)
+    every = np.arange(len(cells))
+    cell_sums = _ClassSums(cell_of_photo, codes, len(cells))
+    true_sums, answer_sums = _ClassSums(true, every, classes), _ClassSums(answer, every, classes)
     chunks = []
     for weights in bootstrap_weights(number, draws=draws, seed=seed, photos=len(labels)):
-        support = sums_by_label(weights)
-        f1 = _ratio(2 * sums_of_right(weights), support + sums_by_prediction(weights))
-        missed = occurring & (support == 0)
-        chunks.append(np.where(missed, 0, f1).sum(axis=1) / (classes - missed.sum(axis=1)))
-    return np.concatenate(chunks)
+        counts = cell_sums(weights)
+        support, given = true_sums(counts), answer_sums(counts)
+        right = np.zeros_like(support)
+        right[:, true[hits]] = counts[:, hits]
+        nothing = np.full_like(right, np.nan)
+        of_both = np.divide(2 * right, support + given, out=nothing.copy(), where=support > 0)
+        of_true = np.divide(right, support, out=nothing.copy(), where=support > 0)
+        chunks.append((np.divide(right, given, out=nothing, where=given > 0), of_true, of_both))
+    return ResampledScores(*(np.concatenate(part) for part in zip(*chunks, strict=True)))
+
+
+@dataclass(frozen=True)
+class ScoreIntervals:
+    """95 % intervals of the figures of C classes, in their order."""
+
+    precision: tuple[Interval, ...]
+    recall: tuple[Interval, ...]
+    f1: tuple[Interval, ...]
+
+
+def class_intervals(
+    resampled: ResampledScores,
+    scores: ClassScores,
+    labels: IntArray,
+    predicted: IntArray,
+    groups: Sequence[str],
+) -> ScoreIntervals:
+    """Return the intervals of every class's figures from its values on the resamples.
+
+    Where they all agree, an interval rests on the groups that the figure is about (see
+    :func:`percentile_interval`): those with a photo of the class for recall, with a photo
+    taken for it for precision, with either for F1.
+
+    Parameters
+    ----------
+    resampled, scores
+        On the resamples, and on all photos.
+    labels, predicted
+        ``(N,)`` class indices.
+    groups
+        ``(N,)`` group of each photo.
+    """
+    codes, number = group_codes(groups)
+    classes = len(scores.f1)
+
+    def groups_of(*pairs: IntArray) -> IntArray:
+        met = np.unique(np.concatenate([classes_of * number + codes for classes_of in pairs]))
+        return np.bincount(met // number, minlength=classes)
+
+    def intervals(
+        values: FloatArray, figures: FloatArray, counts: IntArray, *, bias_corrected: bool = False
+    ) -> tuple[Interval, ...]:
+        return tuple(
+            percentile_interval(
+                column[~np.isnan(column)], float(figure), int(count), bias_corrected=bias_corrected
+            )
+            for column, figure, count in zip(values.T, figures, counts, strict=True)
+        )
+
+    return ScoreIntervals(
+        precision=intervals(resampled.precision, scores.precision, groups_of(predicted)),
+        recall=intervals(resampled.recall, scores.recall, groups_of(labels)),
+        f1=intervals(resampled.f1, scores.f1, groups_of(labels, predicted), bias_corrected=True),
+    )
 
 
 def percentile_interval(
@@ -299,19 +381,19 @@ def percentile_interval(
     Parameters
     ----------
     values
-        ``(B,)`` the figure on each resample.
+        ``(B,)`` the figure on each resample; none where no resample has it.
     figure
         The figure on all photos.
     groups
-        Number of groups G that were resampled.
+        Number of groups G that were resampled; 0 where the figure rests on no photo.
     low, high
         The range the figure could lie in.
     bias_corrected
         Whether the figure is not an average.
     """
     tail = (1 - LEVEL) / 2
-    if np.ptp(values) == 0:
-        unseen = 1 - tail ** (1 / groups)
+    if values.size == 0 or np.ptp(values) == 0:
+        unseen = 1 - tail ** (1 / groups) if groups else 1.0
         return (figure - (figure - low) * unseen, figure + (high - figure) * unseen)
     tails = _corrected_tails(values, figure, tail) if bias_corrected else (tail, 1 - tail)
     lower, upper = np.quantile(values, tails)
