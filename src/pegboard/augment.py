@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pegboard.photos import Pixels
 from pegboard.recipes import Augmentation
 
 LUMA = (0.299, 0.587, 0.114)
@@ -43,6 +46,28 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
     if how.erase:
         images = _erase(images, how.erase, generator)
     return images
+
+
+def augmented_views(
+    photo: Pixels, how: Augmentation, count: int, *, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Return one photo changed at random ``count`` times, to look at.
+
+    Parameters
+    ----------
+    photo
+        ``(H, W, C)`` uint8, fitted.
+
+    Returns
+    -------
+    ``(count, H, W, C)`` uint8.
+    """
+    images = torch.from_numpy(np.repeat(photo[None], count, axis=0)).permute(0, 3, 1, 2)
+    changed = augment(images.float() / 255, how, torch.Generator().manual_seed(seed))
+    views: NDArray[np.uint8] = (
+        (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    )
+    return views
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pegboard.errors import RunFolderError
 from pegboard.files import atomic_path
-from pegboard.images import decode
+from pegboard.images import decode, to_pixels
 from pegboard.photos import Pixels
 
 SUFFIX = ".webp"
@@ -91,6 +91,17 @@ def encode(pixels: Pixels) -> bytes:
     # For lossless pictures quality is effort.
     _image(pixels).save(buffer, "WEBP", lossless=small, quality=100 if small else _QUALITY)
     return buffer.getvalue()
+
+
+def thumbnail(payload: bytes | Pixels) -> bytes:
+    """Return the encoded thumbnail of a photo: of its file's bytes, or of pixels.
+
+    Raises
+    ------
+    UnusableImage
+        When it cannot be decoded.
+    """
+    return encode(within(to_pixels(payload, at_least=THUMBNAIL), THUMBNAIL))
 
 
 def decode_rgb(data: bytes) -> Pixels:

@@ -37,6 +37,7 @@ from pegboard.evaluate import (
 )
 from pegboard.finish import Answers, answer, answer_seconds, bundle, pool
 from pegboard.folds import fold_numbers
+from pegboard.illustrate import Exhibit, illustrate
 from pegboard.leaderboard import (
     MAJORITY,
     DatasetInfo,
@@ -84,6 +85,9 @@ REPORT_SECONDS = 4.0
 
 FINISH_SECONDS, FINISH_BACKBONE_SECONDS = 6.0, 12.0
 """Reserved per model for export, timing and report, on top of its predictions."""
+
+EVIDENCE_SHARE, EVIDENCE_SECONDS = 0.02, 10.0
+"""Reserved of a budget, and at most, for the photos that the report shows."""
 
 SPEED_PHOTOS = 64
 
@@ -157,7 +161,7 @@ class Comparison:
                 self._note_plans(fit, plans)
                 outcomes = self._train_all(plans, self._rounds())
                 leaderboard = self._open_test(outcomes)
-                self._finish(leaderboard)
+                self._finish(leaderboard, outcomes)
         finally:
             self.photos.close()
         return leaderboard
@@ -196,8 +200,13 @@ class Comparison:
         earlier = self.record.get("fit")
         if earlier:
             return FitChoice(earlier["chosen"], earlier["reason"], earlier["scores"])
-        self.budget.reserve = REPORT_SECONDS
+        self.budget.reserve = self._reserve
         return choose_fit(self.prepared, self.settings, budget=self.budget, progress=self.progress)
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds kept for what comes after training, whatever the models are."""
+        return REPORT_SECONDS + min(EVIDENCE_SECONDS, EVIDENCE_SHARE * (self.budget.seconds or 0))
 
     def _intake(self) -> dict[str, Any]:
         left_out = self.prepared.split.left_out
@@ -288,7 +297,7 @@ class Comparison:
 
     def _train_all(self, plans: Sequence[ModelPlan], rounds: Sequence[Round]) -> list[Outcome]:
         outcomes = [Outcome(plan) for plan in plans]
-        self.budget.reserve = REPORT_SECONDS
+        self.budget.reserve = self._reserve
         for number, outcome in enumerate(outcomes):
             for round_ in rounds:
                 if outcome.reason is None:
@@ -515,7 +524,29 @@ class Comparison:
             "seconds": round(self.budget.elapsed, 1),
         }
         write_json(self.folder.run, self.record)
+        self._illustrate(leaderboard, outcomes)
         write_report(self.folder.path)
+
+    def _illustrate(self, leaderboard: Leaderboard, outcomes: Sequence[Outcome]) -> None:
+        """Keep what the report shows of photos, best model first."""
+        rows = [row for row in leaderboard.models if not row.baseline]
+        rows.sort(key=lambda row: (row.name != leaderboard.best, -(row.validation_macro_f1 or 0)))
+        of_name = {outcome.plan.name.typed: outcome for outcome in outcomes}
+        self.budget.reserve = REPORT_SECONDS
+        illustrate(
+            self.folder,
+            self.photos,
+            [self._exhibit(of_name[row.name]) for row in rows],
+            budget=self.budget,
+            threads=self.threads,
+            progress=self.progress,
+        )
+
+    def _exhibit(self, outcome: Outcome) -> Exhibit:
+        entries = outcome.trained if self.settings.folds else outcome.trained[:1]
+        _, job, folder, _ = entries[0]
+        tasks = [round_.task for round_, *_ in entries]
+        return Exhibit(job, tasks, folder, self._shown(outcome)[1])
 
 
 def compare(
