@@ -516,7 +516,7 @@ class Comparison:
             fingerprint=self.prepared.fingerprint,
         )
 
-    def _finish(self, leaderboard: Leaderboard) -> None:
+    def _finish(self, leaderboard: Leaderboard, outcomes: Sequence[Outcome]) -> None:
         write_json(self.folder.leaderboard, leaderboard.to_json())
         self.record |= {
             "status": "finished",
