@@ -25,6 +25,7 @@ ORDER = [
     *("history", "history_words", "report"),
     *("bundle", "export", "rows", "predict", "speed", "verify"),
     *(
+        "examples",
         "prepare",
         "splitting",
         "describe",

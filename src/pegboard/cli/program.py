@@ -14,6 +14,7 @@ import click
 
 from pegboard import __version__
 from pegboard.cli.compare import compare_command, demo_command
+from pegboard.cli.examples import example_photos_command
 from pegboard.cli.output import tell
 from pegboard.cli.parts import models_command, split_command
 from pegboard.cli.runs import report_command
@@ -137,5 +138,6 @@ for command in (
     export_command,
     verify_command,
     predict_command,
+    example_photos_command,
 ):
     cli.add_command(command)
