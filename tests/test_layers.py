@@ -21,8 +21,8 @@ ORDER = [
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
-    *("evaluate", "calibrate", "significance", "leaderboard", "words", "table"),
-    *("history", "history_words", "report"),
+    *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
+    *("history", "report"),
     *("bundle", "export", "rows", "predict", "speed", "verify"),
     *(
         "examples",
@@ -34,9 +34,9 @@ ORDER = [
         "finish",
         "illustrate",
         "folds",
-        "pipeline",
-        "cli",
     ),
+    "pipeline",
+    *("frames", "plots", "loaded", "results", "estimator", "api", "cli"),
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}

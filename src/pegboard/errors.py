@@ -5,6 +5,7 @@
     PegboardError            exit code 1: one line, no traceback
       + UnusableImage        one photo cannot be used (reason, detail)
       + SourceError          the data cannot be read or holds too little
+      + InputError           photos or labels given from Python do not fit (also a ValueError)
       + LeakError            photos shared between given splits
       + ModelError           a model name, its weights or its input do not fit
       + BundleError          a .pegboard file is not one, is damaged or too new
@@ -45,6 +46,10 @@ class UnusableImage(PegboardError):
 
 class SourceError(PegboardError):
     """The data named by the user cannot be read, or holds too little to learn from."""
+
+
+class InputError(PegboardError, ValueError):
+    """Photos, labels or options given from Python do not fit."""
 
 
 class LeakError(PegboardError):

@@ -527,6 +527,14 @@ def signature(pixels: Pixels) -> bytes | None:
     return grey.resize(size, Image.Resampling.BOX).tobytes()
 
 
+def image_bytes(image: Image.Image) -> bytes:
+    """Return a Pillow image as a file, so that transparency and orientation are met as usual."""
+    stream = BytesIO()
+    in_png = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    image.save(stream, "PNG" if in_png else "TIFF", exif=image.getexif())
+    return stream.getvalue()
+
+
 def encoded_file(path: str, payload: bytes | Pixels) -> tuple[str, bytes]:
     """Return a file name and contents for a photo: its own file, or a PNG of array rows."""
     if isinstance(payload, bytes):

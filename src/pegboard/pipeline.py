@@ -51,7 +51,7 @@ from pegboard.leaderboard import (
 from pegboard.learn import Job, Task, Trained, train_job
 from pegboard.loader import Photos
 from pegboard.manifest import write_manifest
-from pegboard.photos import SPLITS, SplitName
+from pegboard.photos import SPLITS, Source, SplitName
 from pegboard.prepare import (
     FitChoice,
     ModelPlan,
@@ -552,6 +552,7 @@ class Comparison:
 def compare(
     settings: CompareSettings,
     *,
+    source: Source | None = None,
     command: str = "pegboard.compare(…)",
     progress: Progress | None = None,
     started: float | None = None,
@@ -560,6 +561,8 @@ def compare(
 
     Parameters
     ----------
+    source
+        The photos, if they are open already; by default what the settings name is opened.
     started
         What ``time.monotonic()`` said when the budget began to run, if that was earlier.
 
@@ -583,7 +586,7 @@ def compare(
         folder or RunFolder(RUNS / "new"), resume=settings.resume, overwrite=settings.overwrite
     )
     previous = resumed_assignments(folder, settings) if folder and settings.resume else None
-    prepared = prepare(settings, previous=previous, progress=progress)
+    prepared = prepare(settings, source=source, previous=previous, progress=progress)
     if folder is None:
         folder = RunFolder(default_path(prepared.source.name, datetime.now().astimezone()))
     if settings.resume:

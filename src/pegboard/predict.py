@@ -7,7 +7,6 @@ Prediction(path=None, label='hammer', probability=0.98, ...)
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
@@ -25,6 +24,7 @@ from PIL import Image
 
 from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
 from pegboard.errors import PegboardError, UnusableImage
+from pegboard.images import image_bytes
 from pegboard.inputs import fitted
 from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction, Tally, write_rows
@@ -80,7 +80,8 @@ class Predictor:
         reads = [(None, lambda payload=payload: payload) for payload in payloads]
         _check_top(top)
         if len(reads) == 1:  # no thread to start: the quickest way for one photo
-            return list(self._answer([None], [self._fit(reads[0][1])], top))
+            (answered,) = self._answer([None], [self._fit(reads[0][1])])
+            return [self._prediction(*answered, top)]
         return list(self.predict_items(reads, top))
 
     def predict_paths(
@@ -118,6 +119,16 @@ class Predictor:
         return self._stream(items, top)
 
     def _stream(self, items: Iterable[tuple[str | None, Read]], top: int) -> Iterator[Prediction]:
+        for path, answer in self.answers(items):
+            yield self._prediction(path, answer, top)
+
+    def answers(
+        self, items: Iterable[tuple[str | None, Read]]
+    ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
+        """Return each photo's name with its probabilities ``(classes,)``, or why it has none.
+
+        Photos and order are those of :meth:`predict_items`.
+        """
         waiting: deque[tuple[list[str | None], list[Future[Pixels | str]]]] = deque()
         rest = iter(items)
         with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
@@ -129,21 +140,21 @@ class Predictor:
                     )
                 )
                 if len(waiting) > 1:
-                    yield from self._collect(*waiting.popleft(), top)
+                    yield from self._collect(*waiting.popleft())
             while waiting:
-                yield from self._collect(*waiting.popleft(), top)
+                yield from self._collect(*waiting.popleft())
 
     def _collect(
-        self, paths: Sequence[str | None], futures: Sequence[Future[Pixels | str]], top: int
-    ) -> Iterator[Prediction]:
-        return self._answer(paths, [future.result() for future in futures], top)
+        self, paths: Sequence[str | None], futures: Sequence[Future[Pixels | str]]
+    ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
+        return self._answer(paths, [future.result() for future in futures])
 
     def _fit(self, read: Read) -> Pixels | str:
         """Return fitted pixels, or why there are none."""
         try:
             payload = read()
             if isinstance(payload, Image.Image):
-                payload = _encoded(payload)
+                payload = image_bytes(payload)
             return fitted(payload, self.info.input)
         except UnusableImage as error:
             return str(error)
@@ -153,22 +164,21 @@ class Predictor:
             return "too-large: there is not enough memory to decode it"
 
     def _answer(
-        self, paths: Sequence[str | None], results: Sequence[Pixels | str], top: int
-    ) -> Iterator[Prediction]:
+        self, paths: Sequence[str | None], results: Sequence[Pixels | str]
+    ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
         images = [result for result in results if not isinstance(result, str)]
-        answers = iter(self.probabilities(np.stack(images)) if images else ())
+        rows = iter(self.probabilities(np.stack(images)) if images else ())
         for path, result in zip(paths, results, strict=True):
-            if isinstance(result, str):
-                yield Prediction(path, error=result)
-            else:
-                yield self._prediction(path, next(answers), top)
+            yield path, result if isinstance(result, str) else next(rows)
 
     def _prediction(
-        self, path: str | None, probabilities: NDArray[np.float32], top: int
+        self, path: str | None, answer: NDArray[np.float32] | str, top: int
     ) -> Prediction:
-        order = np.argsort(-probabilities, kind="stable")[:top]
+        if isinstance(answer, str):
+            return Prediction(path, error=answer)
+        order = np.argsort(-answer, kind="stable")[:top]
         candidates = tuple(
-            Candidate(self.info.classes[index], float(probabilities[index])) for index in order
+            Candidate(self.info.classes[index], float(answer[index])) for index in order
         )
         best = candidates[0]
         decision, reason = self._decide(best.probability)
@@ -189,14 +199,6 @@ class Predictor:
 def _check_top(top: int) -> None:
     if top < 1:
         raise PegboardError(f"--top: expected at least 1, got {top}")
-
-
-def _encoded(image: Image.Image) -> bytes:
-    """Return a Pillow image as a file, so that transparency and orientation are met as usual."""
-    stream = io.BytesIO()
-    in_png = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-    image.save(stream, "PNG" if in_png else "TIFF", exif=image.getexif())
-    return stream.getvalue()
 
 
 def _told_apart(low: float, high: float) -> tuple[str, str]:
@@ -346,10 +348,11 @@ def _names(stream: BinaryIO) -> Iterator[str]:
 
 
 def _reader(path: str, stdin: BinaryIO) -> Read:
-    return stdin.read if path == _STDIN else lambda: _read(path)
+    return stdin.read if path == _STDIN else lambda: read_photo(path)
 
 
-def _read(path: str) -> bytes:
+def read_photo(path: str) -> bytes:
+    """Return a file's bytes; OSError or UnusableImage when it cannot be read."""
     try:
         mode = Path(path).stat().st_mode
     except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name

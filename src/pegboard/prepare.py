@@ -124,6 +124,7 @@ def threads_of(settings: CompareSettings) -> int:
 def prepare(
     settings: CompareSettings,
     *,
+    source: Source | None = None,
     previous: Mapping[str, SplitName] | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -131,6 +132,8 @@ def prepare(
 
     Parameters
     ----------
+    source
+        The photos, if they are open already; by default what the settings name is opened.
     previous
         Assignments to keep (sha256 → split), such as those of the run that is resumed; by
         default those the settings name.
@@ -145,7 +148,7 @@ def prepare(
     options = [parse_weights_option(text) for text in settings.weights]
     for name in names:
         check_architecture(name.base)
-    source = open_settings_source(settings)
+    source = source or open_settings_source(settings)
     # What is quickly refused comes before the photos are read, which may take minutes.
     corrections = read_corrections(settings.corrections) if settings.corrections else None
     if previous is None:
