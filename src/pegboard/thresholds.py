@@ -102,6 +102,38 @@ def sweeps(labels: IntArray, probabilities: FloatArray) -> Iterator[tuple[int, S
             yield index, sweep(positive, probabilities[:, index])
 
 
+def precision_at(swept: Sweep, recall: FloatArray) -> FloatArray:
+    """Return the precision at the first threshold that reaches each recall.
+
+    Its integral over recall is the average precision.
+
+    Parameters
+    ----------
+    swept
+        One class against the others.
+    recall
+        ``(R,)`` between 0 and 1.
+    """
+    first = np.searchsorted(swept.recall, np.maximum(recall, np.finfo(float).tiny))
+    return np.asarray(swept.precision[first])
+
+
+def recall_at(swept: Sweep, false_positive_rate: FloatArray) -> FloatArray:
+    """Return the recall reached at each false positive rate, by linear interpolation.
+
+    Parameters
+    ----------
+    swept
+        One class against the others.
+    false_positive_rate
+        ``(R,)`` between 0 and 1.
+    """
+    rate, recall = swept.false_positive_rate, swept.recall
+    # Where the curve rises straight up, its upper end counts.
+    last = np.append(np.diff(rate) > 0, True)
+    return np.asarray(np.interp(false_positive_rate, rate[last], recall[last]))
+
+
 def macro_areas(labels: IntArray, probabilities: FloatArray) -> tuple[float | None, float | None]:
     """Return the means over classes of ROC AUC and of average precision.
 

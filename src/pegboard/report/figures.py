@@ -8,18 +8,23 @@ raises :class:`~pegboard.errors.PlotUnavailable` with the reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pegboard.errors import PlotUnavailable
 from pegboard.evaluate import Predictions
+from pegboard.evidence import Evidence, Mistake, ModelEvidence, Neighbour
 from pegboard.metrics import ECE_BINS
 from pegboard.metrics import confusion_matrix as count_confusions
-from pegboard.photos import SPLITS
+from pegboard.photos import SPLITS, Pixels
 from pegboard.report import charts
 from pegboard.report.run import Json, Run
+from pegboard.report.similarity import similarity_order
 from pegboard.runs import read_history, read_json
+from pegboard.thresholds import Sweep, precision_at, recall_at, sweeps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,23 +46,108 @@ def class_balance(run: Run) -> Figure:
 
 def sample_grid(run: Run) -> Figure:
     """Show a few training photos of every class."""
-    raise PlotUnavailable(_no_pictures(run))
+    evidence = _evidence(run)
+    rows = [
+        charts.Row(label, list(_thumbnails(evidence, evidence.samples.get(label, ()))))
+        for label in run.classes
+    ]
+    if not any(row.photos for row in rows):
+        raise PlotUnavailable(f"{run.folder.path} holds no photos of its classes")
+    return charts.sample_grid(rows)
 
 
 def augmentation_preview(run: Run, model: str) -> Figure:
     """Show a few training photos as the model met them in training, again and again."""
     run.model(model)
-    raise PlotUnavailable(_no_pictures(run))
+    evidence = _evidence(run)
+    labels = {row.path: row.label for row in run.manifest}
+    rows = [
+        charts.Row(
+            labels.get(views.path, views.path),
+            [
+                *_thumbnails(evidence, [views.path]),
+                *(evidence.pixels(name) for name in views.pictures),
+            ],
+        )
+        for views in _of_model(evidence, model).augmented
+        if views.path in evidence.thumbnails
+    ]
+    if not rows:
+        raise PlotUnavailable(f"{model} was trained on the photos as they are")
+    return charts.augmentation_preview(rows)
 
 
 def mistakes(run: Run, model: str) -> Figure:
-    """Test photos the model was wrong about, those it was surest of first."""
-    run.model(model)
-    raise PlotUnavailable(_no_pictures(run))
+    """Show test photos the model was wrong about, those it was surest of first.
+
+    Each with the place the model looked at and the training photo most like it, where these
+    are known.
+    """
+    answers = _answers(run, model)
+    evidence = _evidence(run)
+    place = {path: index for index, path in enumerate(answers.paths)}
+    shown = [
+        mistake
+        for mistake in _of_model(evidence, model).mistakes
+        if mistake.path in evidence.thumbnails and mistake.path in place
+    ][:MOST_MISTAKES]
+    if not shown:
+        reason = "no mistake" if answers.right.all() else "no pictures of its mistakes"
+        raise PlotUnavailable(f"{model} has {reason} on the test photos")
+    with_heat = any(mistake.heat for mistake in shown)
+    with_neighbour = any(_nearest(evidence, mistake) for mistake in shown)
+    heads = ["photo", *["where it looked"] * with_heat, *["most like it"] * with_neighbour]
+    return charts.mistakes(
+        [
+            _tile(evidence, mistake, answers, place[mistake.path], heat=with_heat)
+            for mistake in shown
+        ],
+        heads,
+    )
 
 
-def _no_pictures(run: Run) -> str:
-    return f"{run.folder.path} holds no pictures; compare again to keep some"
+MOST_MISTAKES = 12
+
+
+def _tile(
+    evidence: Evidence, mistake: Mistake, answers: Predictions, index: int, *, heat: bool
+) -> charts.Tile:
+    true, answer = (
+        charts.shortened(answers.classes[number], 14)
+        for number in (answers.labels[index], answers.predicted[index])
+    )
+    near = _nearest(evidence, mistake)
+    pictures = list(_thumbnails(evidence, [mistake.path]))
+    if heat:
+        pictures.append(evidence.pixels(mistake.heat) if mistake.heat else pictures[0])
+    if near is not None:
+        pictures += _thumbnails(evidence, [near.path])
+    probability = answers.probabilities[index].max()
+    words = f"{100 * probability:.0f} %"
+    if near is not None:
+        words += f"; most like a training photo of {charts.shortened(near.label, 14)}"
+    return charts.Tile(pictures, f"{true} taken for {answer}", words)
+
+
+def _nearest(evidence: Evidence, mistake: Mistake) -> Neighbour | None:
+    shown = (near for near in mistake.neighbours if near.path in evidence.thumbnails)
+    return next(shown, None)
+
+
+def _thumbnails(evidence: Evidence, paths: Iterable[str]) -> Iterator[Pixels]:
+    return (
+        evidence.pixels(evidence.thumbnails[path]) for path in paths if path in evidence.thumbnails
+    )
+
+
+def _of_model(evidence: Evidence, model: str) -> ModelEvidence:
+    return evidence.models.get(model, ModelEvidence())
+
+
+def _evidence(run: Run) -> Evidence:
+    if run.evidence is None:
+        raise PlotUnavailable(f"{run.folder.path} holds no pictures of its photos")
+    return run.evidence
 
 
 def learning_curves(run: Run, model: str) -> Figure:
@@ -67,7 +157,13 @@ def learning_curves(run: Run, model: str) -> Figure:
 
 def all_learning_curves(run: Run) -> Figure:
     """Learning curves of all models on one scale, the best epochs marked."""
-    raise PlotUnavailable("not drawn yet")
+    histories = {}
+    for model in run.models:
+        with suppress(PlotUnavailable):
+            histories[model["name"]] = history(run, model["name"])
+    if not histories:
+        raise PlotUnavailable("no model of this run was trained over several epochs")
+    return charts.all_learning_curves(histories)
 
 
 def history(run: Run, model: str) -> charts.History:
@@ -137,14 +233,27 @@ def confusion_matrix(run: Run, model: str, order: Order = "given") -> Figure:
     """
     answers = _answers(run, model)
     matrix = count_confusions(answers.labels, answers.predicted, len(answers.classes))
-    if order == "similarity":
-        raise PlotUnavailable("not drawn yet")
-    return charts.confusion(matrix, answers.classes)
+    if order == "given":
+        return charts.confusion(matrix, answers.classes)
+    places = similarity_order(matrix)
+    return charts.confusion(
+        matrix[np.ix_(places, places)], [answers.classes[place] for place in places]
+    )
 
 
 def per_class_f1(run: Run, model: str) -> Figure:
     """F1 of every class with its 95 % interval."""
-    raise PlotUnavailable("not drawn yet")
+    row = run.model(model)
+    scores = [
+        charts.ClassScore(
+            score["label"],
+            score["f1"],
+            tuple(score["f1_ci"]) if score.get("f1_ci") else None,
+            score["support"],
+        )
+        for score in row["per_class"]
+    ]
+    return charts.per_class_f1(scores, row["macro_f1"])
 
 
 def reliability(run: Run, model: str) -> Figure:
@@ -154,12 +263,50 @@ def reliability(run: Run, model: str) -> Figure:
 
 def precision_recall(run: Run, model: str) -> Figure:
     """Precision against recall of every class, over all thresholds."""
-    raise PlotUnavailable("not drawn yet")
+    swept = _sweeps(run, model)
+    recall = np.linspace(0, 1, CURVE_POINTS)
+    curves = [
+        charts.Curve(label, one.average_precision, recall, precision_at(one, recall))
+        for label, one in swept
+    ]
+    return charts.precision_recall(curves, _mean(curves))
 
 
 def roc(run: Run, model: str) -> Figure:
     """Draw true against false positive rate of every class, over all thresholds."""
-    raise PlotUnavailable("not drawn yet")
+    swept = _sweeps(run, model)
+    rate = np.linspace(0, 1, CURVE_POINTS)
+    # Every curve starts at the corner.
+    at = np.append(0.0, rate)
+    curves = [
+        charts.Curve(label, one.roc_auc, at, np.append(0.0, recall_at(one, rate)))
+        for label, one in swept
+    ]
+    return charts.roc(curves, _mean(curves))
+
+
+CURVE_POINTS = 201
+"""Places at which curves are drawn."""
+
+
+def _sweeps(run: Run, model: str) -> list[tuple[str, Sweep]]:
+    answers = _answers(run, model)
+    found = [
+        (answers.classes[index], swept)
+        for index, swept in sweeps(answers.labels, answers.probabilities)
+    ]
+    if not found:
+        raise PlotUnavailable("all test photos are of one class: there is nothing to tell apart")
+    return found
+
+
+def _mean(curves: Sequence[charts.Curve]) -> charts.Curve:
+    return charts.Curve(
+        "mean",
+        float(np.mean([curve.area for curve in curves])),
+        curves[0].x,
+        np.mean([curve.y for curve in curves], axis=0),
+    )
 
 
 def _answers(run: Run, model: str) -> Predictions:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pegboard.errors import PegboardError, RunFolderError
 from pegboard.evaluate import Predictions, read_predictions
+from pegboard.evidence import Evidence
 from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import ManifestRow, read_manifest
 from pegboard.photos import SplitName
-from pegboard.report.context import Chart
+from pegboard.report.pieces import Chart
 from pegboard.runs import ModelFolder, RunFolder, read_json
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Run:
     def manifest(self) -> tuple[ManifestRow, ...]:
         """The photos and their splits."""
         return tuple(read_manifest(self.folder.manifest))
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What is kept of the photos; None when there are none."""
+        return Evidence.read(self.folder)
 
     def model(self, name: str) -> Json:
         """Return a model's row of the leaderboard.

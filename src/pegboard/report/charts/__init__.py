@@ -4,10 +4,23 @@ Every function takes plain data and returns a :class:`matplotlib.figure.Figure` 
 displays. Nothing here reads a run folder: :mod:`pegboard.report.figures` does.
 """
 
-from pegboard.report.charts.classes import class_balance
+from pegboard.report.charts.classes import ClassScore, class_balance, per_class_f1
 from pegboard.report.charts.confusion import confusion
-from pegboard.report.charts.curves import History, learning_curves
-from pegboard.report.charts.probability import ReliabilityBins, reliability
+from pegboard.report.charts.curves import History, all_learning_curves, learning_curves
+from pegboard.report.charts.photos import (
+    Row,
+    Tile,
+    augmentation_preview,
+    mistakes,
+    sample_grid,
+)
+from pegboard.report.charts.probability import (
+    Curve,
+    ReliabilityBins,
+    precision_recall,
+    reliability,
+    roc,
+)
 from pegboard.report.charts.saving import embeddable, embeddable_png, to_png, to_svg
 from pegboard.report.charts.scores import Point, accuracy_bars, pareto
 from pegboard.report.charts.style import (
@@ -35,17 +48,28 @@ __all__ = [
     "PAPER",
     "SECOND",
     "THIRD",
+    "ClassScore",
+    "Curve",
     "History",
     "Point",
     "ReliabilityBins",
+    "Row",
+    "Tile",
     "accuracy_bars",
+    "all_learning_curves",
+    "augmentation_preview",
     "class_balance",
     "confusion",
     "embeddable",
     "embeddable_png",
     "learning_curves",
+    "mistakes",
     "pareto",
+    "per_class_f1",
+    "precision_recall",
     "reliability",
+    "roc",
+    "sample_grid",
     "shortened",
     "to_png",
     "to_svg",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from pegboard.report.charts.style import (
     FIRST,
     MOST_NAMED_CLASSES,
+    MUTED,
     PAPER,
     SECOND,
     THIRD,
@@ -21,6 +23,60 @@ from pegboard.report.charts.style import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class's F1, between 0 and 1, with its 95 % interval if that is known."""
+
+    label: str
+    f1: float
+    interval: tuple[float, float] | None
+    support: int
+
+
+def per_class_f1(scores: Sequence[ClassScore], macro_f1: float) -> Figure:
+    """One line per class, the worst on top: F1 as a dot, the 95 % interval as a bar.
+
+    With more classes than can be named, the worst are shown.
+
+    Parameters
+    ----------
+    scores
+        Of all classes, in any order.
+    macro_f1
+        Their mean, shown as a line.
+    """
+    worst = sorted(scores, key=lambda score: score.f1)[:MOST_NAMED_CLASSES]
+    with style():
+        figure = figure_of(6.2, 1.1 + 0.27 * max(len(worst), 2))
+        axes = figure.subplots()
+        axes.axvline(macro_f1, color=MUTED, linewidth=1.2, linestyle="--", zorder=1)
+        for place, score in enumerate(worst):
+            if score.interval is not None:
+                axes.plot(score.interval, [place, place], color=FIRST, linewidth=4, alpha=0.45)
+            axes.plot(score.f1, place, marker="o", markersize=6, color=FIRST, clip_on=False)
+        axes.set_yticks(range(len(worst)), [f"{shortened(s.label)} ({s.support:,})" for s in worst])
+        axes.set_ylim(len(worst) - 0.4, -0.6)
+        axes.set_xlim(right=1)
+        axes.grid(visible=False, axis="y")
+        axes.annotate(
+            f"mean {macro_f1:.3f}",
+            (macro_f1, 1),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center" if macro_f1 < 0.9 else "right",
+            fontsize=9,
+            color=MUTED,
+        )
+        axes.set_xlabel(
+            "F1 on the test photos"
+            if len(worst) == len(scores)
+            else f"F1 on the test photos; the {len(worst)} lowest of {len(scores)} classes"
+        )
+        axes.set_ylabel("class (test photos)")
+    return figure
 
 
 def class_balance(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Figure:

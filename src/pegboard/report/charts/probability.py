@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.report.charts.style import FIRST, MUTED, figure_of, style
+from pegboard.report.charts.style import FIRST, INK, LINES, MUTED, figure_of, shortened, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MOST_NAMED_CURVES = 5
+"""Of classes: the worst ones are named and coloured, the others stay in the background."""
+
+MOST_CURVES = 60
+"""Lines in the background; with more classes, the worst of them."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of one class against all others, or the mean of such curves.
+
+    Attributes
+    ----------
+    label
+        The class.
+    area
+        Area under the curve.
+    x, y
+        ``(T,)`` each between 0 and 1, x rising.
+    """
+
+    label: str
+    area: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,3 +89,82 @@ def reliability(bins: ReliabilityBins) -> Figure:
         lower.set_xlabel("probability given to the answer")
         lower.set_xlim(0, 1)
     return figure
+
+
+def precision_recall(curves: Sequence[Curve], mean: Curve) -> Figure:
+    """Draw precision against recall of each class against the others.
+
+    Parameters
+    ----------
+    curves
+        Of the classes: x is recall, the area average precision. The worst ones are named.
+    mean
+        The mean over classes at every recall.
+    """
+    with style():
+        figure, axes = _of_classes(curves, mean, "Average precision", drawstyle="steps-pre")
+        axes.set_xlabel("recall: share of a class that is found")
+        axes.set_ylabel("precision: share found that is right")
+    return figure
+
+
+def roc(curves: Sequence[Curve], mean: Curve) -> Figure:
+    """Draw true against false positive rate of each class against the others.
+
+    Parameters
+    ----------
+    curves
+        Of the classes: x is the false positive rate, the area ROC AUC. The worst are named.
+    mean
+        The mean over classes at every false positive rate.
+    """
+    with style():
+        figure, axes = _of_classes(curves, mean, "Area under the curve", drawstyle="default")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 3)), zorder=1)
+        axes.set_xlabel("false positive rate: share of the others taken for it")
+        axes.set_ylabel("true positive rate: share of a class that is found")
+    return figure
+
+
+def _of_classes(
+    curves: Sequence[Curve], mean: Curve, area: str, *, drawstyle: str
+) -> tuple[Figure, Axes]:
+    figure = figure_of(6.6, 3.9)
+    axes = figure.subplots()
+    worst = sorted(curves, key=lambda curve: curve.area)[:MOST_CURVES]
+    named, others = worst[:MOST_NAMED_CURVES], worst[MOST_NAMED_CURVES:]
+    for curve in others:
+        axes.plot(curve.x, curve.y, color=MUTED, alpha=0.35, linewidth=0.9, drawstyle=drawstyle)
+    lines = [
+        axes.plot(
+            curve.x,
+            curve.y,
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.5,
+            drawstyle=drawstyle,
+            label=f"{shortened(curve.label, 18)}  {curve.area:.3f}",
+        )[0]
+        for curve, (colour, dashes) in zip(named, LINES, strict=False)
+    ]
+    if len(curves) > 1:
+        lines += axes.plot(
+            mean.x,
+            mean.y,
+            color=INK,
+            linewidth=2.6,
+            drawstyle=drawstyle,
+            label=f"mean of {len(curves)}  {mean.area:.3f}",
+        )
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_aspect("equal")
+    title = area if not others else f"{area},\nthe {len(named)} lowest classes"
+    figure.legend(
+        handles=lines[::-1],
+        title=title,
+        loc="outside right upper",
+        alignment="left",
+        title_fontproperties={"weight": "bold", "size": 10},
+    )
+    return figure, axes

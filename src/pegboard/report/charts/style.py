@@ -27,6 +27,16 @@ FIRST = "#0072b2"
 SECOND = "#d55e00"
 THIRD = "#009e73"
 
+FOURTH = "#a1508a"
+FIFTH = "#8a6a00"
+
+LINES = tuple(
+    (colour, dashes)
+    for dashes in ("-", "--", ":")
+    for colour in (FIRST, SECOND, THIRD, FOURTH, FIFTH, INK)
+)
+"""Colour and dashes of lines that must be told apart, each at 3:1 or better on white."""
+
 PAGE_COLOURS = {
     PAPER: "var(--paper)",
     INK: "var(--ink)",
@@ -35,6 +45,9 @@ PAGE_COLOURS = {
     FIRST: "var(--first)",
     SECOND: "var(--second)",
     THIRD: "var(--third)",
+    # Seen on light and on dark paper alike.
+    FOURTH: f"var(--fourth, {FOURTH})",
+    FIFTH: f"var(--fifth, {FIFTH})",
 }
 
 _STYLE = {
