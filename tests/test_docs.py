@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -150,6 +151,16 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
+def every_command(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Commands by name; those of a group under both names, as in ``runs list``."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found[before + name] = command
+        if isinstance(command, click.Group):
+            found |= every_command(command, f"{before}{name} ")
+    return found
+
+
 class TestCommands:
     """docs/commands.md against the program itself."""
 
@@ -157,7 +168,7 @@ class TestCommands:
     def commands(self):
         from pegboard.cli import cli
 
-        return cli.commands
+        return every_command(cli)
 
     def test_every_command_has_help(self, commands) -> None:
         for name, command in commands.items():
@@ -168,7 +179,11 @@ class TestCommands:
 
     def test_every_command_is_documented(self, commands) -> None:
         sections = _sections((REPOSITORY / "docs" / "commands.md").read_text("utf-8"))
-        named = {name for title in sections for name in re.findall(r"`pegboard ([a-z-]+)", title)}
+        named = {
+            name
+            for title in sections
+            for name in re.findall(r"`pegboard ([a-z-]+(?: [a-z-]+)*)", title)
+        }
         assert named == {name for name, command in commands.items() if not command.hidden}
 
     def test_every_option_is_documented(self, commands) -> None:
@@ -190,8 +205,8 @@ class TestCommands:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Body by level-2 heading."""
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    """Body by heading of level 2 or 3."""
+    parts = re.split(r"^###? (.+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

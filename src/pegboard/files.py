@@ -16,6 +16,9 @@ from pegboard.errors import PegboardError
 
 _TEMPORARY_PREFIX = ".pegboard-"
 
+LEFTOVERS = f"{_TEMPORARY_PREFIX}*"
+"""Pattern of what a write leaves behind when the machine stops in the middle of it."""
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ folder is made or anything is trained.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -144,6 +145,7 @@ class Comparison:
             "source": {"name": prepared.source.name, "location": prepared.source.location},
             "started": _now(),
             "status": "running",
+            "process": os.getpid(),
             "fingerprint": prepared.fingerprint,
             "machine": self.machine.to_json(),
             "versions": dict(self.machine.versions),

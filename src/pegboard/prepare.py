@@ -6,6 +6,7 @@ Nothing is written and nothing is trained here; whatever must be refused is refu
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from pegboard.budget import Budget
 from pegboard.corrections import apply_corrections, read_corrections
 from pegboard.embed import Embedder
-from pegboard.errors import BudgetSpent, MissingExtra, ModelError, PegboardError
+from pegboard.errors import BudgetSpent, MissingExtra, ModelError, PegboardError, SourceError
 from pegboard.inputs import FITS, Fit, InputSpec, fitted
 from pegboard.intake import take_in
 from pegboard.manifest import fingerprint, read_manifest
@@ -36,7 +37,7 @@ from pegboard.models.weights import ResolvedWeights, parse_weights_option, resol
 from pegboard.photos import Intake, Photo, Source, SplitName
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe, recipe_for
-from pegboard.runs import RUNS, read_json, runs_of
+from pegboard.runs import RUNS, RunFolder, read_json, runs_of
 from pegboard.settings import (
     DEFAULT_FRACTIONS,
     DEFAULT_MODELS,
@@ -208,8 +209,31 @@ def _imbalance(split: Split, settings: CompareSettings) -> list[str]:
     ]
 
 
+def refuse_run_folder(source: str) -> None:
+    """Say what to do with a run where photos are expected.
+
+    Raises
+    ------
+    SourceError
+        When the source is the folder of a run.
+    """
+    if RunFolder(Path(source)).is_ours():
+        run = shlex.quote(source)
+        raise SourceError(
+            f"{source} is a run of pegboard, not photos; to compare it with another run: "
+            f"pegboard runs compare {run} OTHER; to make its report again: pegboard report {run}"
+        )
+
+
 def open_settings_source(settings: CompareSettings) -> Source:
-    """Open the source the settings name."""
+    """Open the source the settings name.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be used, or is the folder of a run.
+    """
+    refuse_run_folder(settings.source)
     options = SourceOptions(
         path_column=settings.path_column,
         label_column=settings.label_column,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pegboard.errors import RunFolderError
-from pegboard.files import write_text_atomically
+from pegboard.files import LEFTOVERS, write_text_atomically
 
 RUNS = Path("pegboard-runs")
 """Where runs go by default, below the working directory."""
@@ -53,6 +52,16 @@ class ModelFolder:
     def bundle(self) -> Path:
         """The one-file model."""
         return self.path / f"{self.slug}.pegboard"
+
+    @property
+    def card(self) -> Path:
+        """The model card, to read anywhere."""
+        return self.path / "card.md"
+
+    @property
+    def card_page(self) -> Path:
+        """The model card as a page."""
+        return self.path / "card.html"
 
     @property
     def training(self) -> Path:
@@ -132,6 +141,25 @@ class RunFolder:
         kept = ("training.json", "checkpoint.safetensors")
         return any(file.name in kept for file in self.path.glob("models/**/*"))
 
+    def written(self) -> list[Path]:
+        """Return the files in it that a run writes; ``run.json`` last, by which it is known.
+
+        Whatever else a user keeps there is not among them, corrections of labels included.
+        """
+        named = (self.manifest, self.intake, self.leaderboard, self.report, self.evidence)
+        found = [file for file in (*named, self.pictures) if file.is_file()]
+        found += _matching(self.plots, ("*.png", "*.svg"))
+        for folder in self._model_folders():
+            found += _matching(folder, _MODEL_FILES)
+        found += _matching(self.path, (LEFTOVERS,))
+        return [*found, *([self.run] if self.run.is_file() else [])]
+
+    def _model_folders(self) -> list[Path]:
+        """Return the folders of models, and of their further seeds and folds."""
+        models = _folders(self.path / "models", ("*",))
+        parts = (part for model in models for part in _folders(model, ("seed-*", "fold-*")))
+        return [*models, *parts]
+
     def remove(self) -> None:
         """Remove what a run wrote, and the folders it lies in if nothing else does."""
         with suppress(OSError):
@@ -142,12 +170,38 @@ class RunFolder:
 
     def remove_contents(self) -> None:
         """Remove what a run writes, and nothing else."""
-        files = (self.run, self.manifest, self.intake, self.leaderboard, self.report)
-        for file in (*files, self.evidence, self.pictures):
+        folders = [self.plots, self.path / "models", *self._model_folders()]
+        for file in self.written():
             file.unlink(missing_ok=True)
-        for folder in (self.plots, self.path / "models"):
-            if folder.is_dir():
-                shutil.rmtree(folder)
+        for folder in reversed(folders):
+            with suppress(OSError):  # something of the user's lies in it
+                folder.rmdir()
+
+
+_MODEL_FILES = (
+    "history.csv", "predictions.csv", "weights.safetensors", "training.json",
+    "checkpoint.safetensors", "*.pegboard", "card.md", "card.html", LEFTOVERS,
+)  # fmt: skip
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files in a folder, but not in one that a link leads to."""
+    if folder.is_symlink():
+        return []
+    files = (file for pattern in patterns for file in sorted(folder.glob(pattern)))
+    return [file for file in files if file.is_file()]
+
+
+def _folders(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    if folder.is_symlink():
+        return []
+    found = (child for pattern in patterns for child in sorted(folder.glob(pattern)))
+    return [child for child in found if child.is_dir() and not child.is_symlink()]
+
+
+def slug_of(name: str) -> str:
+    """Return a model's name as it stands in file names: ``:`` and ``/`` become ``-``."""
+    return name.replace(":", "-").replace("/", "-")
 
 
 def default_path(name: str, now: datetime, base: Path = RUNS) -> Path:

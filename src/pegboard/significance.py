@@ -108,7 +108,7 @@ def compare_models(
         interval = percentile_interval(
             accuracies[:, i] - accuracies[:, j], difference, number_of_groups, low=-1, high=1
         )
-        verdict = _verdict(adjusted, interval)
+        verdict = verdict_of(adjusted, interval)
         comparisons.append(Comparison(a, b, difference, interval, p, adjusted, verdict))
     return comparisons
 
@@ -171,7 +171,8 @@ def _labels_by_path(predictions: Predictions) -> dict[str, str]:
     return dict(zip(predictions.paths, names, strict=True))
 
 
-def _verdict(p_adjusted: float, interval: Interval) -> Verdict:
+def verdict_of(p_adjusted: float, interval: Interval) -> Verdict:
+    """Say which model is better, if both p and the interval of a minus b show it."""
     if p_adjusted >= SIGNIFICANCE:
         return "not_shown"
     if interval[0] > 0:

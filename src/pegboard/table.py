@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pegboard.words import count, digits, leads_of
 
@@ -33,13 +33,40 @@ ASCII_MARKS = Marks(
 )
 
 
+Row = TypeVar("Row")
+
+
 @dataclass(frozen=True)
-class _Column:
+class Column(Generic[Row]):
+    """One column of a table on the terminal.
+
+    Attributes
+    ----------
+    title, cell
+        What stands above, and what in a row.
+    drop
+        Order in which columns give way on a narrow terminal; 0 stays.
+    align
+        ``left`` columns may fold; numbers stand to the right.
+    """
+
     title: str
-    cell: Callable[[Json, Marks], str]
-    drop: int
-    """Order in which columns give way on a narrow terminal; 0 stays."""
-    align: str = "right"
+    cell: Callable[[Row, Marks], str]
+    drop: int = 0
+    align: Literal["left", "right"] = "right"
+
+
+def fitting(
+    columns: Iterable[Column[Row]], build: Callable[[list[Column[Row]]], Table], width: int
+) -> Table:
+    """Build a table from as many columns as fit into ``width`` characters."""
+    kept = list(columns)
+    while True:
+        table = build(kept)
+        droppable = [column for column in kept if column.drop]
+        if _width(table) <= width or not droppable:
+            return table
+        kept.remove(min(droppable, key=lambda column: column.drop))
 
 
 def print_leaderboard(console: Console, leaderboard: Json) -> None:
@@ -66,12 +93,7 @@ def leaderboard_table(leaderboard: Json, *, width: int = 120, ascii_only: bool =
     marks = ASCII_MARKS if ascii_only else Marks()
     several_seeds = any(row["sd"] for row in leaderboard["models"])
     columns = [column for column in _COLUMNS if several_seeds or column.title != _SEEDS]
-    while True:
-        table = _build(leaderboard, columns, marks)
-        droppable = [column for column in columns if column.drop]
-        if _width(table) <= width or not droppable:
-            return table
-        columns.remove(min(droppable, key=lambda column: column.drop))
+    return fitting(columns, lambda kept: _build(leaderboard, kept, marks), width)
 
 
 def duration(seconds: float) -> str:
@@ -98,7 +120,7 @@ def size(number: float) -> str:
     return f"{number:.1f} GB"
 
 
-def _build(leaderboard: Json, columns: list[_Column], marks: Marks) -> Table:
+def _build(leaderboard: Json, columns: list[Column[Json]], marks: Marks) -> Table:
     from rich import box  # noqa: PLC0415  (kept out of library imports)
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -208,13 +230,13 @@ def _milliseconds(value: float) -> str:
 
 _SEEDS = "over seeds"
 
-_COLUMNS = [
-    _Column("model", lambda row, _: row["name"], 0, "left"),
-    _Column("accuracy % [95 %]", _accuracy, 0),
-    _Column(_SEEDS, _seeds, 4),
-    _Column("macro-F1", _number("macro_f1", lambda value: f"{value:.3f}"), 6),
-    _Column("ms/photo", _number("latency_ms_p50", _milliseconds), 5),
-    _Column("photos/s", _number("images_per_second", lambda value: f"{value:,.0f}"), 1),
-    _Column("size", _number("size_bytes", size), 3),
-    _Column("training", _number("train_seconds", duration), 2),
+_COLUMNS: list[Column[Json]] = [
+    Column("model", lambda row, _: row["name"], 0, "left"),
+    Column("accuracy % [95 %]", _accuracy, 0),
+    Column(_SEEDS, _seeds, 4),
+    Column("macro-F1", _number("macro_f1", lambda value: f"{value:.3f}"), 6),
+    Column("ms/photo", _number("latency_ms_p50", _milliseconds), 5),
+    Column("photos/s", _number("images_per_second", lambda value: f"{value:,.0f}"), 1),
+    Column("size", _number("size_bytes", size), 3),
+    Column("training", _number("train_seconds", duration), 2),
 ]

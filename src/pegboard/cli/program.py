@@ -17,7 +17,7 @@ from pegboard.cli.compare import compare_command, demo_command
 from pegboard.cli.examples import example_photos_command
 from pegboard.cli.output import tell
 from pegboard.cli.parts import models_command, split_command
-from pegboard.cli.runs import report_command
+from pegboard.cli.runs import report_command, runs_group
 from pegboard.cli.use import export_command, predict_command, verify_command
 from pegboard.errors import Interrupted, PegboardError
 
@@ -135,6 +135,7 @@ for command in (
     split_command,
     models_command,
     report_command,
+    runs_group,
     export_command,
     verify_command,
     predict_command,
