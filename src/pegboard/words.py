@@ -7,6 +7,7 @@ and are only rounded here. The sentences are plain ASCII, apart from names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pegboard.errors import ModelError
@@ -70,6 +71,60 @@ def summary(leaderboard: Json) -> list[str]:
     sentences += _left_out(leaderboard["dataset"]["left_out_reasons"])
     sentences += _classes(next(iter(models.values()), None))
     return sentences
+
+
+def advice(leaderboard: Json, train: Mapping[str, int], sure_mistakes: int) -> list[str]:
+    """Return what would help most, said as carefully as the figures allow.
+
+    Parameters
+    ----------
+    leaderboard
+        As in ``leaderboard.json``.
+    train
+        Number of training photos of every class.
+    sure_mistakes
+        Test photos that the best model got wrong although it was sure.
+    """
+    best = next((row for row in leaderboard["models"] if row["name"] == leaderboard["best"]), None)
+    if best is None:
+        return []
+    return [*_weakest_class(best, train), *_labels_to_check(best, sure_mistakes)]
+
+
+def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
+    tested = [row for row in best["per_class"] if row["support"]]
+    weakest = min(tested, key=lambda row: row["f1"], default=None)
+    if weakest is None or weakest["f1"] == 1 or len(tested) < 2:
+        return []
+    label, has = weakest["label"], train.get(weakest["label"], 0)
+    usual = median(train.get(row["label"], 0) for row in tested)
+    ci = weakest.get("f1_ci")
+    interval = f", 95 % interval {ci[0]:.3f} to {ci[1]:.3f}" if ci else ""
+    figures = (
+        f"{label} is the class it knows least (F1 {weakest['f1']:.3f} on "
+        f"{count(weakest['support'], 'test photo')}{interval})"
+    )
+    if has < usual:
+        return [
+            f"{figures}, and it has {count(has, 'training photo')} where half of the classes "
+            f"have {usual:,.0f} or more: more photos of {label} would probably help most."
+        ]
+    return [
+        f"{figures}, although it has no fewer training photos than most ({has:,}): its mistakes "
+        "and its labels are worth a look before more photos are taken."
+    ]
+
+
+def _labels_to_check(best: Json, sure_mistakes: int) -> list[str]:
+    if not sure_mistakes:
+        return []
+    them = "it" if sure_mistakes == 1 else "them"
+    were = "was" if sure_mistakes == 1 else "were"
+    return [
+        f"{count(sure_mistakes, 'test photo')} {were} answered wrongly by {best['name']} with a "
+        f"probability of 90 % or more: look at the labels of {them} first, because a wrong label "
+        "looks like that too."
+    ]
 
 
 def percent(value: float, n: int) -> str:

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from pegboard.errors import PlotUnavailable
 from pegboard.report import figures
-from pegboard.report.context import Chart, ComparisonRow, LeaderboardRow, NotTrained, Number
-from pegboard.report.numbers import (
-    MISSING,
-    bytes_of,
-    p_value,
-    percentage,
-    plain,
-    share,
-    three_digits,
-    time_of,
+from pegboard.report.context import (
+    Chart,
+    ComparisonRow,
+    LeaderboardRow,
+    NotTrained,
+    Number,
+    Tile,
 )
+from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share
 from pegboard.report.run import Json, Run, Shelf
 from pegboard.words import leads_of
 
 
-def highlights(run: Run, n: int) -> tuple[tuple[str, str, str], ...]:
-    """Return title, figure and explanation of what matters most; empty without a model."""
+def highlights(run: Run, n: int) -> tuple[Tile, ...]:
+    """Return the few figures that matter most; empty without a model."""
     best = next((model for model in run.models if model["name"] == run.best), None)
     if best is None:
         return ()
-    accuracy = percentage(best.get("accuracy"), n, best.get("accuracy_ci"))
-    macro_f1 = share(best.get("macro_f1"), n, best.get("macro_f1_ci"))
+    shown = figures_of(run, best, n)
+    accuracy, macro_f1 = shown.percentage("accuracy"), shown.share("macro_f1")
     tiles = [
-        ("Best model", str(run.best), "highest macro-F1 on the validation photos"),
-        ("Accuracy", accuracy.shown, f"95 % interval {accuracy.interval}, n = {n:,}"),
-        ("Macro-F1", macro_f1.shown, f"95 % interval {macro_f1.interval}, n = {n:,}"),
+        Tile("Best model", Number(str(run.best)), "highest macro-F1 on the validation photos"),
+        Tile("Accuracy", accuracy, f"on n = {n:,} test photos"),
+        Tile("Macro-F1", macro_f1, f"on n = {n:,} test photos"),
     ]
     if best.get("latency_ms_p50"):
-        latency = three_digits(best["latency_ms_p50"], " ms")
-        slow = three_digits(best.get("latency_ms_p95"), " ms").shown
-        tiles.append(("One photo takes", latency.shown, f"median; 95 % within {slow}"))
+        latency = shown.three_digits("latency_ms_p50", " ms")
+        slow = shown.three_digits("latency_ms_p95", " ms").shown
+        tiles.append(Tile("One photo takes", latency, f"median; 95 % within {slow}"))
     return tuple(tiles)
+
+
+def figures_of(run: Run, model: Json, n: int) -> Figures:
+    """Return a model's figures with their places in ``leaderboard.json``."""
+    return Figures(model, f"/models/{run.leaderboard['models'].index(model)}", n)
 
 
 def leaderboard(run: Run, n: int) -> tuple[LeaderboardRow, ...]:
@@ -45,7 +51,7 @@ def leaderboard(run: Run, n: int) -> tuple[LeaderboardRow, ...]:
 
 
 def _leaderboard_row(model: Json, run: Run, n: int, ties: set[str]) -> LeaderboardRow:
-    name = model["name"]
+    name, shown = model["name"], figures_of(run, model, n)
     return LeaderboardRow(
         name=name,
         anchor=anchor_of(run, model),
@@ -54,28 +60,33 @@ def _leaderboard_row(model: Json, run: Run, n: int, ties: set[str]) -> Leaderboa
         baseline=bool(model.get("baseline")),
         collapsed=bool(model.get("collapsed")) and not model.get("baseline"),
         collapsed_reason=model.get("collapsed_reason") or "",
-        accuracy=percentage(model.get("accuracy"), n, model.get("accuracy_ci")),
-        macro_f1=share(model.get("macro_f1"), n, model.get("macro_f1_ci")),
-        validation_macro_f1=share(model.get("validation_macro_f1"), n),
-        loss=plain(model.get("loss"), "{:.3f}"),
-        ece=share(model.get("ece"), 0),
-        latency=three_digits(model.get("latency_ms_p50")),
-        latency_p95=three_digits(model.get("latency_ms_p95")),
-        throughput=plain(model.get("images_per_second"), "{:,.0f}"),
-        size=bytes_of(model.get("size_bytes")),
-        memory=bytes_of(model.get("peak_memory_bytes")),
-        parameters=plain(model.get("params"), "{:,.0f}"),
-        train_time=time_of(model.get("train_seconds")),
-        epochs=plain(model.get("epochs"), "{:,.0f}"),
-        seeds_accuracy=over_seeds(model, "accuracy"),
-        seeds_macro_f1=over_seeds(model, "macro_f1"),
+        accuracy=shown.percentage("accuracy"),
+        macro_f1=shown.share("macro_f1"),
+        validation_macro_f1=shown.share("validation_macro_f1"),
+        loss=shown.plain("loss", "{:.3f}"),
+        ece=replace(shown, n=0).share("ece"),
+        latency=shown.three_digits("latency_ms_p50"),
+        latency_p95=shown.three_digits("latency_ms_p95"),
+        throughput=shown.plain("images_per_second", "{:,.0f}"),
+        size=shown.bytes("size_bytes"),
+        memory=shown.bytes("peak_memory_bytes"),
+        parameters=shown.plain("params", "{:,.0f}"),
+        train_time=shown.time("train_seconds"),
+        epochs=shown.plain("epochs", "{:,.0f}"),
+        seeds_accuracy=over_seeds(shown, "accuracy"),
+        seeds_macro_f1=over_seeds(shown, "macro_f1"),
     )
 
 
 def anchor_of(run: Run, model: Json) -> str:
     """Return the id of a model's section; empty for a model without predictions of its own."""
     folder = run.model_folder(model["name"])
-    return f"model-{folder.slug}" if folder.predictions.exists() else ""
+    if not folder.predictions.exists():
+        return ""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", folder.slug)
+    # An id holds no spaces; what had to be changed could meet another name.
+    number = "" if plain == folder.slug else f"-{run.leaderboard['models'].index(model)}"
+    return f"model-{plain}{number}"
 
 
 def _ties(run: Run) -> set[str]:
@@ -94,21 +105,25 @@ def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:
     return tuple(note for note, holds in notes if holds)
 
 
-def over_seeds(model: Json, quantity: str) -> Number:
+def over_seeds(shown: Figures, quantity: str) -> Number:
     """Return a figure's mean ± standard deviation over seeds; a dash for a single seed."""
-    mean, sd, n = model.get("mean"), model.get("sd"), model["n"]
+    mean, sd = shown.values.get("mean"), shown.values.get("sd")
     if not mean or not sd:
         return Number(MISSING)
     form = percentage if quantity == "accuracy" else share
-    middle, spread = form(mean[quantity], n), form(sd[quantity], n)
-    return Number(f"{middle.shown.removesuffix(' %')} ± {spread.shown}", middle.exact)
+    middle, spread = form(mean[quantity], shown.n), form(sd[quantity], shown.n)
+    text = f"{middle.shown.removesuffix(' %')} ± {spread.shown}"
+    return Number(text, middle.exact, place=f"{shown.place}/mean/{quantity}")
 
 
 def comparisons(run: Run) -> tuple[ComparisonRow, ...]:
     """Return a row for every pair of models, those with the best one first."""
-    facing = [_facing(run.best, comparison) for comparison in run.leaderboard["comparisons"]]
-    facing.sort(key=lambda comparison: comparison["a"] != run.best)
-    return tuple(_comparison_row(comparison) for comparison in facing)
+    pairs = [
+        (_facing(run.best, comparison), Figures(comparison, f"/comparisons/{index}"))
+        for index, comparison in enumerate(run.leaderboard["comparisons"])
+    ]
+    pairs.sort(key=lambda pair: pair[0]["a"] != run.best)
+    return tuple(_comparison_row(facing, stored) for facing, stored in pairs)
 
 
 def _facing(best: str | None, comparison: Json) -> Json:
@@ -126,7 +141,7 @@ def _facing(best: str | None, comparison: Json) -> Json:
     }
 
 
-def _comparison_row(comparison: Json) -> ComparisonRow:
+def _comparison_row(comparison: Json, stored: Figures) -> ComparisonRow:
     verdicts = {
         "a_better": f"{comparison['a']} is better",
         "b_better": f"{comparison['b']} is better",
@@ -134,11 +149,15 @@ def _comparison_row(comparison: Json) -> ComparisonRow:
     }
     low, high = (f"{100 * end:+.1f}" for end in comparison["ci"])
     difference = comparison["difference"]
+    # A difference that was turned round is not the one that stands in the file.
+    place = f"{stored.place}/difference" if comparison["a"] == stored.values["a"] else ""
     return ComparisonRow(
         a=comparison["a"],
         b=comparison["b"],
-        difference=Number(f"{100 * difference:+.1f}", repr(difference), f"{low} to {high}"),
-        p=p_value(comparison["p_adjusted"]),
+        difference=Number(
+            f"{100 * difference:+.1f}", repr(difference), f"{low} to {high}", place=place
+        ),
+        p=stored.at("p_adjusted", p_value(comparison["p_adjusted"])),
         verdict=verdicts[comparison["verdict"]],
         shown=comparison["verdict"] != "not_shown",
     )
@@ -183,4 +202,19 @@ def pareto_chart(run: Run, shelf: Shelf) -> Chart | None:
         "and more accurate.",
         alt="Accuracy against milliseconds for one photo: "
         + "; ".join(f"{p.name} {p.value:.1f} % at {p.latency_ms:.3g} ms" for p in points),
+    )
+
+
+def curves_chart(run: Run, shelf: Shelf) -> Chart | None:
+    """Draw the learning curves of all models; None when no model has any."""
+    try:
+        figure = figures.all_learning_curves(run)
+    except PlotUnavailable:
+        return None
+    return shelf.put(
+        "learning-curves",
+        figure,
+        caption="Learning curves of all models on one scale. Those of one model, with training "
+        "and validation photos, stand in its section.",
+        alt="Learning curves of all models on one scale; the figures are in the leaderboard",
     )

@@ -8,43 +8,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pegboard.report.model_context import ModelSection, Sight
+from pegboard.report.pieces import Chart, Fact, Number, PhotoStore, PhotoView
+
+__all__ = [
+    "Chart",
+    "ComparisonRow",
+    "CountRow",
+    "DataSection",
+    "Fact",
+    "LeaderboardRow",
+    "ModelSection",
+    "NotTrained",
+    "Number",
+    "PhotoGroup",
+    "PhotoStore",
+    "PhotoView",
+    "ReasonRow",
+    "RepeatSection",
+    "ReportContext",
+    "Sight",
+    "Tile",
+]
+
 
 @dataclass(frozen=True)
-class Chart:
-    """One figure of the page.
+class Tile:
+    """One of the few figures that matter most, with what it means."""
 
-    Attributes
-    ----------
-    svg
-        An ``<svg>`` element, safe to place as it is.
-    caption
-        What it shows, in a sentence.
-    file
-        Path of the same figure as PNG, relative to the report.
-    """
-
-    svg: str
-    caption: str
-    file: str
-
-
-@dataclass(frozen=True)
-class Number:
-    """A figure as shown and as it was computed.
-
-    Attributes
-    ----------
-    shown
-        Rounded, with its unit; a dash where it was not measured.
-    exact
-        All digits, for machines; empty where it was not measured.
-    interval
-        The 95 % interval as shown; empty where there is none.
-    """
-
-    shown: str
-    exact: str = ""
-    interval: str = ""
+    title: str
+    number: Number
+    why: str
 
 
 @dataclass(frozen=True)
@@ -130,109 +124,6 @@ class NotTrained:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a confusion matrix.
-
-    Attributes
-    ----------
-    count
-        Photos; empty for none.
-    percent
-        Share of the row; empty for none.
-    css
-        Names of its shade.
-    words
-        The cell read out.
-    """
-
-    count: str
-    percent: str
-    css: str
-    words: str
-
-
-@dataclass(frozen=True)
-class ConfusionRow:
-    """One true class with a cell for each predicted one."""
-
-    label: str
-    support: int
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class ConfusionEntry:
-    """One kind of mistake: how many photos of ``true`` were taken for ``predicted``."""
-
-    true: str
-    predicted: str
-    count: int
-    percent: str
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """Figures of one class on the test photos.
-
-    ``mistaken_for`` names the class it was most often taken for; empty if none.
-    """
-
-    label: str
-    support: int
-    precision: Number
-    recall: Number
-    f1: Number
-    mistaken_for: str
-
-
-@dataclass(frozen=True)
-class ModelSection:
-    """All that is said of one model.
-
-    Attributes
-    ----------
-    name, anchor
-        As in the leaderboard.
-    best
-        Whether it is the best on the validation photos.
-    collapsed_reason
-        Why it counts as collapsed; empty otherwise.
-    facts
-        Name and value of its main figures.
-    notes
-        What happened in training, in sentences.
-    recipe
-        How it was trained and what it sees, as indented JSON; empty if unknown.
-    curves
-        Learning curves; None for a model that does not learn by epochs.
-    confusion
-        Rows of the matrix; empty with more than 30 classes.
-    confusion_chart
-        The matrix as a picture.
-    confusions
-        The most frequent mistakes.
-    classes
-        Figures per class.
-    reliability
-        Reliability diagram.
-    """
-
-    name: str
-    anchor: str
-    best: bool
-    collapsed_reason: str
-    facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    recipe: str
-    curves: Chart | None
-    confusion: tuple[ConfusionRow, ...]
-    confusion_chart: Chart
-    confusions: tuple[ConfusionEntry, ...]
-    classes: tuple[ClassRow, ...]
-    reliability: Chart
-
-
-@dataclass(frozen=True)
 class CountRow:
     """Photos of one class by split; ``share`` is its part of all photos."""
 
@@ -258,6 +149,14 @@ class ReasonRow:
 
 
 @dataclass(frozen=True)
+class PhotoGroup:
+    """Photos that belong together: a class, or copies of one another."""
+
+    title: str
+    photos: tuple[PhotoView, ...]
+
+
+@dataclass(frozen=True)
 class DataSection:
     """The photos.
 
@@ -275,6 +174,18 @@ class DataSection:
         Why files were left out.
     warnings
         What the user should know.
+    samples
+        Training photos of every class; empty without pictures.
+    sight_of
+        The model whose ``sight`` is shown, the best one; empty without models.
+    sight
+        What that model sees; None without models.
+    duplicates
+        Some of the groups of photos that had to stay in one split.
+    duplicates_note
+        How many such groups there are, in words.
+    notes
+        What of the photos is not shown, and why.
     """
 
     found: int
@@ -285,6 +196,12 @@ class DataSection:
     balance: Chart | None
     reasons: tuple[ReasonRow, ...]
     warnings: tuple[str, ...]
+    samples: tuple[PhotoGroup, ...]
+    sight_of: str
+    sight: Sight | None
+    duplicates: tuple[PhotoGroup, ...]
+    duplicates_note: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -327,8 +244,10 @@ class ReportContext:
         Of pegboard.
     summary
         Sentences.
+    advice
+        What would help most, in sentences.
     highlights
-        Title, figure and explanation of the few figures that matter most.
+        The few figures that matter most.
     n
         Test photos.
     folds
@@ -341,12 +260,16 @@ class ReportContext:
         Accuracy of all models with intervals; None without models.
     pareto
         Speed against quality; None when speed was not measured.
+    curves
+        Learning curves of all models on one scale; None when no model has any.
     comparisons
         Pairs of models, those with the best one first.
     not_trained
         Models asked for and not trained.
     models
         One section a model.
+    store
+        The pictures, and the models' answers to the test photos.
     data
         The photos.
     repeat
@@ -358,15 +281,18 @@ class ReportContext:
     date: str
     version: str
     summary: tuple[str, ...]
-    highlights: tuple[tuple[str, str, str], ...]
+    advice: tuple[str, ...]
+    highlights: tuple[Tile, ...]
     n: int
     folds: int
     several_seeds: bool
     rows: tuple[LeaderboardRow, ...]
     scores: Chart | None
     pareto: Chart | None
+    curves: Chart | None
     comparisons: tuple[ComparisonRow, ...]
     not_trained: tuple[NotTrained, ...]
     models: tuple[ModelSection, ...]
+    store: PhotoStore
     data: DataSection
     repeat: RepeatSection

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from pegboard import __version__
 from pegboard.photos import SPLITS
-from pegboard.report import figures
 from pegboard.report.board import (
+    anchor_of,
     comparisons,
+    curves_chart,
     highlights,
     leaderboard,
     not_trained,
     pareto_chart,
     score_chart,
 )
-from pegboard.report.context import (
-    Chart,
-    CountRow,
-    DataSection,
-    ReasonRow,
-    RepeatSection,
-    ReportContext,
-)
-from pegboard.report.numbers import bytes_of, whole_percent
+from pegboard.report.context import RepeatSection, ReportContext
+from pegboard.report.data import data_section, train_counts
+from pegboard.report.numbers import bytes_of
 from pegboard.report.run import Json, Run, Shelf
-from pegboard.report.sections import model_sections
-from pegboard.words import summary
+from pegboard.report.sections import model_sections, shown_mistakes, shown_models
+from pegboard.report.store import Pictures, photo_store, wanted_pictures
+from pegboard.words import advice, summary
 
-MOST_NAMED_PHOTOS = 8
-MOST_WARNINGS = 50
+SURE_MISTAKE = 0.9
+"""A wrong answer with this probability is as likely a wrong label as a mistake."""
 
 
 def build_context(run: Run, shelf: Shelf) -> ReportContext:
@@ -47,12 +42,18 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
     dataset = run.leaderboard["dataset"]
     n = max((model["n"] for model in run.models), default=0)
     rows = leaderboard(run, n)
+    evidence = run.evidence
+    answers = {name: run.answers(name) for name in shown_models(run)}
+    wanted = wanted_pictures(evidence, answers, shown_mistakes(run)) if evidence else ()
+    pictures = Pictures(evidence, wanted)
+    models = model_sections(run, n, shelf, evidence, pictures)
     return ReportContext(
         name=dataset["name"],
         subtitle=_subtitle(dataset),
         date=_date(run.run.get("started")),
         version=__version__,
         summary=tuple(summary(dict(run.leaderboard))),
+        advice=tuple(advice(run.leaderboard, train_counts(run), _sure_mistakes(run))),
         highlights=highlights(run, n),
         n=n,
         folds=run.run.get("folds") or 0,
@@ -60,12 +61,24 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
         rows=rows,
         scores=score_chart(run, shelf),
         pareto=pareto_chart(run, shelf),
+        curves=curves_chart(run, shelf),
         comparisons=comparisons(run),
         not_trained=not_trained(run),
-        models=model_sections(run, n, shelf),
-        data=_data(run, shelf),
+        models=models,
+        store=photo_store(
+            answers, {name: anchor_of(run, run.model(name)) for name in answers}, pictures
+        ),
+        data=data_section(run, shelf, evidence, pictures, models),
         repeat=_repeat(run),
     )
+
+
+def _sure_mistakes(run: Run) -> int:
+    """Count the photos that the best model got wrong with great confidence."""
+    if run.best is None or run.best not in shown_models(run):
+        return 0
+    answers = run.answers(run.best)
+    return int((~answers.right & (answers.probabilities.max(axis=1) >= SURE_MISTAKE)).sum())
 
 
 def _subtitle(dataset: Json) -> str:
@@ -81,75 +94,6 @@ def _date(moment: Any) -> str:
     text = str(moment or "")
     zone = " UTC" if text.endswith(("+00:00", "Z")) else ""
     return text.replace("T", " ")[:16] + zone
-
-
-# Data
-
-
-def _data(run: Run, shelf: Shelf) -> DataSection:
-    left_out = run.intake.get("left_out", ())
-    counts = _counts(run)
-    totals = [sum(getattr(row, split) for row in counts) for split in SPLITS]
-    return DataSection(
-        found=run.intake["found"],
-        used=run.intake["used"],
-        left_out=len(left_out),
-        counts=counts,
-        totals=_count_row("all classes", totals, sum(totals)),
-        balance=_balance(run, counts, shelf),
-        reasons=_reasons(left_out),
-        warnings=tuple(_warnings(run))[:MOST_WARNINGS],
-    )
-
-
-def _warnings(run: Run) -> Sequence[str]:
-    found: Sequence[str] = run.intake.get("warnings") or run.run.get("warnings") or ()
-    return found
-
-
-def _counts(run: Run) -> tuple[CountRow, ...]:
-    rows = run.manifest
-    tally = Counter((row.label, row.split) for row in rows)
-    return tuple(
-        _count_row(label, [tally[label, split] for split in SPLITS], len(rows))
-        for label in run.leaderboard["dataset"]["classes"]
-    )
-
-
-def _count_row(label: str, counts: Sequence[int], of: int) -> CountRow:
-    train, validation, test = counts
-    total = sum(counts)
-    share = whole_percent(total / of if of else 0.0)
-    return CountRow(label, train, validation, test, total, share)
-
-
-def _balance(run: Run, counts: Sequence[CountRow], shelf: Shelf) -> Chart | None:
-    if not counts:
-        return None
-    totals = [row.total for row in counts]
-    return shelf.put(
-        "class-balance",
-        figures.class_balance(run),
-        caption="Photos of each class in each part of the data.",
-        alt=f"Photos per class: from {min(totals)} to {max(totals)}",
-    )
-
-
-def _reasons(left_out: Sequence[Json]) -> tuple[ReasonRow, ...]:
-    by_reason: dict[str, list[Json]] = {}
-    for entry in left_out:
-        by_reason.setdefault(entry["reason"], []).append(entry)
-    return tuple(
-        ReasonRow(
-            reason=reason,
-            count=len(entries),
-            examples=tuple(
-                (entry["path"], entry.get("detail") or "") for entry in entries[:MOST_NAMED_PHOTOS]
-            ),
-            more=max(0, len(entries) - MOST_NAMED_PHOTOS),
-        )
-        for reason, entries in sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    )
 
 
 # How to repeat

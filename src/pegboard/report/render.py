@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ from pegboard.report.context import Chart, ReportContext
 from pegboard.runs import RunFolder
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.figure import Figure
 
 LARGEST_SVG = 400_000
@@ -70,6 +74,15 @@ class PlotShelf:
 
 def render(context: ReportContext) -> str:
     """Return the page. Every text is escaped, whatever a file or a class is called."""
+    template = template_environment().get_template("report.html.j2")
+    # The fields and not the object: a template can name nothing that is not documented.
+    page = template.render({field.name: getattr(context, field.name) for field in fields(context)})
+    # A file's name need not be Unicode, but a page must.
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", page)
+
+
+def template_environment() -> Environment:
+    """Return what renders the templates."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 
     environment = Environment(
@@ -79,8 +92,10 @@ def render(context: ReportContext) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
-    # The fields and not the object: a template can name nothing that is not documented.
-    page = template.render({field.name: getattr(context, field.name) for field in fields(context)})
-    # A file's name need not be Unicode, but a page must.
-    return page.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    environment.filters["sha256"] = lambda name: _sha256(environment.get_template(name).render())
+    return environment
+
+
+def _sha256(script: str) -> str:
+    """Return what a Content-Security-Policy calls a script by: this one runs, and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,47 +1,60 @@
-"""What is said of one model: curves, confusion matrix, classes, calibration."""
+"""What is said of one model: matrix, mistakes, classes, curves, how it is built."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pegboard.errors import PlotUnavailable
+from pegboard.evaluate import Predictions
+from pegboard.evidence import Evidence
 from pegboard.metrics import IntArray, confusion_matrix
 from pegboard.report import figures
-from pegboard.report.board import anchor_of, over_seeds
-from pegboard.report.context import (
-    Cell,
-    Chart,
-    ClassRow,
-    ConfusionEntry,
-    ConfusionRow,
-    ModelSection,
+from pegboard.report.anatomy import anatomy_of, card_of, seconds_per_epoch
+from pegboard.report.board import anchor_of, figures_of, over_seeds
+from pegboard.report.context import Chart, Fact, ModelSection, Number
+from pegboard.report.gallery import (
+    MOST_MISTAKES,
+    MOST_MISTAKES_OF_OTHERS,
+    mistakes_note,
+    mistakes_of,
+    sight_of,
 )
-from pegboard.report.numbers import (
-    MISSING,
-    bytes_of,
-    percentage,
-    plain,
-    share,
-    three_digits,
-    time_of,
-    whole_percent,
+from pegboard.report.matrix import (
+    confused_pairs,
+    frequent_mistakes,
+    most_mistaken,
+    table_of_cells,
 )
+from pegboard.report.model_context import ClassRow
+from pegboard.report.numbers import MISSING, Figures, share
 from pegboard.report.run import Json, Run, Shelf, slug_of
+from pegboard.report.similarity import similarity_order
+from pegboard.report.store import Pictures
 from pegboard.runs import read_json
 
-MOST_CELLS_CLASSES = 30
-"""With more classes, the confusion matrix is a picture and a list, not a table of cells."""
-
-MOST_NAMED_CONFUSIONS = 30
-
-SHADES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
-"""A cell's shade is 1 and one more for each of these that its share of the row reaches."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def model_sections(run: Run, n: int, shelf: Shelf) -> tuple[ModelSection, ...]:
+def shown_models(run: Run) -> tuple[str, ...]:
+    """Return the models that have a section: those whose answers lie in the run folder."""
+    return tuple(model["name"] for model in run.models if anchor_of(run, model))
+
+
+def shown_mistakes(run: Run) -> dict[str, int]:
+    """Return how many mistakes of each model the page shows."""
+    return {
+        name: MOST_MISTAKES if name == run.best else MOST_MISTAKES_OF_OTHERS
+        for name in shown_models(run)
+    }
+
+
+def model_sections(
+    run: Run, n: int, shelf: Shelf, evidence: Evidence | None, pictures: Pictures
+) -> tuple[ModelSection, ...]:
     """Return a section for every model whose predictions lie in the run folder.
 
     Raises
@@ -49,68 +62,89 @@ def model_sections(run: Run, n: int, shelf: Shelf) -> tuple[ModelSection, ...]:
     RunFolderError
         When a file of a model is damaged.
     """
-    return tuple(_section(run, model, n, shelf) for model in run.models if anchor_of(run, model))
+    return tuple(
+        _section(run, run.model(name), n, shelf, evidence, pictures) for name in shown_models(run)
+    )
 
 
-def _section(run: Run, model: Json, n: int, shelf: Shelf) -> ModelSection:
+def _section(
+    run: Run, model: Json, n: int, shelf: Shelf, evidence: Evidence | None, pictures: Pictures
+) -> ModelSection:
     name, files = model["name"], run.model_folder(model["name"])
-    predictions = run.answers(name)
+    predictions, shown = run.answers(name), figures_of(run, model, n)
     classes = predictions.classes
     matrix = confusion_matrix(predictions.labels, predictions.predicted, len(classes))
     training = read_json(files.training) if files.training.exists() else {}
+    recipe: Mapping[str, Any] = (run.run.get("models") or {}).get(name) or {}
+    kept = evidence.models.get(name) if evidence else None
+    most = shown_mistakes(run)[name]
+    mistakes = mistakes_of(predictions, matrix, kept, pictures, most)
     return ModelSection(
         name=name,
         anchor=anchor_of(run, model),
         best=name == run.best,
         collapsed_reason=(not model.get("baseline") and model.get("collapsed_reason")) or "",
-        facts=_facts(model, n),
+        facts=_facts(shown, seconds_per_epoch(files)),
         notes=tuple(training.get("notes", ())),
-        recipe=_recipe(run, name),
-        curves=_curves(run, name, shelf),
-        confusion=_confusion_rows(matrix, classes),
+        matrix=table_of_cells(matrix, classes, similarity_order(matrix).tolist()),
         confusion_chart=_confusion_chart(run, name, matrix, shelf),
-        confusions=_confusions(matrix, classes),
-        classes=_class_rows(model["per_class"], matrix, classes),
+        confusions=frequent_mistakes(matrix, classes),
+        pairs=confused_pairs(predictions, matrix, pictures),
+        mistakes=mistakes,
+        mistakes_note=mistakes_note(evidence, mistakes),
+        classes=_class_rows(shown, predictions, matrix),
+        charts_of_classes=_charts_of_classes(run, name, shelf),
+        curves=_curves(run, name, shelf),
         reliability=_reliability(run, model, shelf),
+        sight=sight_of(kept, recipe, pictures),
+        anatomy=anatomy_of(recipe, kept),
+        card=card_of(run, model, recipe, files),
     )
 
 
-def _recipe(run: Run, name: str) -> str:
-    recipe = (run.run.get("models") or {}).get(name)
-    return json.dumps(recipe, indent=2, ensure_ascii=False) if recipe else ""
-
-
-def _facts(model: Json, n: int) -> tuple[tuple[str, str], ...]:
-    accuracy = percentage(model.get("accuracy"), n, model.get("accuracy_ci"))
-    macro_f1 = share(model.get("macro_f1"), n, model.get("macro_f1_ci"))
+def _facts(shown: Figures, per_epoch: Number) -> tuple[Fact, ...]:
     facts = [
-        ("Accuracy", f"{accuracy.shown} ({accuracy.interval})"),
-        ("Macro-F1", f"{macro_f1.shown} ({macro_f1.interval})"),
+        Fact("Accuracy", shown.percentage("accuracy")),
+        Fact("Macro-F1", shown.share("macro_f1")),
         *(
-            (title, share(model.get(key), n).shown)
+            Fact(title, shown.share(key))
             for title, key in (
                 ("Macro precision", "macro_precision"),
                 ("Macro recall", "macro_recall"),
                 ("Weighted precision", "weighted_precision"),
                 ("Weighted recall", "weighted_recall"),
                 ("Weighted F1", "weighted_f1"),
+                ("Area under the ROC curves, mean", "roc_auc"),
+                ("Average precision, mean", "average_precision"),
                 ("Validation accuracy", "validation_accuracy"),
                 ("Validation macro-F1", "validation_macro_f1"),
             )
         ),
-        ("Log loss", plain(model.get("loss"), "{:.3f}").shown),
-        ("Parameters", plain(model.get("params"), "{:,.0f}").shown),
-        ("Training time", time_of(model.get("train_seconds")).shown),
-        ("Epochs", plain(model.get("epochs"), "{:,.0f}").shown),
-        ("One photo, median", three_digits(model.get("latency_ms_p50"), " ms").shown),
-        ("One photo, 95th percentile", three_digits(model.get("latency_ms_p95"), " ms").shown),
-        ("Photos a second, 32 at once", plain(model.get("images_per_second"), "{:,.0f}").shown),
-        ("Size of the exported model", bytes_of(model.get("size_bytes")).shown),
-        ("Most memory used", bytes_of(model.get("peak_memory_bytes")).shown),
-        ("Accuracy over seeds", over_seeds(model, "accuracy").shown),
-        ("Macro-F1 over seeds", over_seeds(model, "macro_f1").shown),
+        Fact("Log loss", shown.plain("loss", "{:.3f}")),
+        Fact("Parameters", shown.plain("params", "{:,.0f}")),
+        Fact("Training time", shown.time("train_seconds")),
+        Fact("Epochs", shown.plain("epochs", "{:,.0f}")),
+        Fact("Time per epoch, mean", per_epoch),
+        Fact("One photo, median", shown.three_digits("latency_ms_p50", " ms")),
+        Fact("One photo, 95th percentile", shown.three_digits("latency_ms_p95", " ms")),
+        Fact("Photos a second, 32 at once", shown.plain("images_per_second", "{:,.0f}")),
+        Fact("Size of the exported model", shown.bytes("size_bytes")),
+        Fact("Most memory used", shown.bytes("peak_memory_bytes")),
+        Fact("Accuracy over seeds", over_seeds(shown, "accuracy")),
+        Fact("Macro-F1 over seeds", over_seeds(shown, "macro_f1")),
     ]
-    return tuple((title, value) for title, value in facts if value != MISSING)
+    return tuple(fact for fact in facts if fact.number.shown != MISSING)
+
+
+def _drawn(
+    draw: Callable[[], Figure], shelf: Shelf, name: str, *, caption: str, alt: str
+) -> Chart | None:
+    """Draw and keep a figure; None when the run does not hold what it needs."""
+    try:
+        figure = draw()
+    except PlotUnavailable:
+        return None
+    return shelf.put(name, figure, caption=caption, alt=alt)
 
 
 def _curves(run: Run, name: str, shelf: Shelf) -> Chart | None:
@@ -131,93 +165,91 @@ def _curves(run: Run, name: str, shelf: Shelf) -> Chart | None:
     )
 
 
-def _confusion_rows(matrix: IntArray, classes: Sequence[str]) -> tuple[ConfusionRow, ...]:
-    if len(classes) > MOST_CELLS_CLASSES:
-        return ()
-    return tuple(
-        ConfusionRow(
-            label=label,
-            support=int(matrix[row].sum()),
-            cells=tuple(_cell(matrix, row, column, classes) for column in range(len(classes))),
-        )
-        for row, label in enumerate(classes)
-    )
-
-
-def _cell(matrix: IntArray, row: int, column: int, classes: Sequence[str]) -> Cell:
-    count = int(matrix[row, column])
-    if count == 0:
-        return Cell("", "", "zero", "")
-    share = count / int(matrix[row].sum())
-    step = 1 + sum(share >= least for least in SHADES)
-    kind = "hit" if row == column else "miss"
-    done = "recognised as" if row == column else "taken for"
-    return Cell(
-        count=f"{count:,}",
-        percent=whole_percent(share),
-        css=f"{kind} shade-{step}",
-        words=f"{count} of {classes[row]} {done} {classes[column]} ({whole_percent(share)})",
-    )
-
-
-def _confusion_chart(run: Run, name: str, matrix: IntArray, shelf: Shelf) -> Chart:
+def _confusion_chart(run: Run, name: str, matrix: IntArray, shelf: Shelf) -> Chart | None:
     mistakes = int(matrix.sum() - np.trace(matrix))
-    return shelf.put(
+    return _drawn(
+        lambda: figures.confusion_matrix(run, name),
+        shelf,
         f"{slug_of(name)}-confusion",
-        figures.confusion_matrix(run, name),
         caption="Rows are the true classes, columns the answers; the diagonal is right.",
         alt=f"Confusion matrix of {name}: {mistakes} of {int(matrix.sum())} photos on the wrong "
         "class; the list beside it names the most frequent mistakes",
     )
 
 
-def _confusions(matrix: IntArray, classes: Sequence[str]) -> tuple[ConfusionEntry, ...]:
-    mistakes = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_NAMED_CONFUSIONS]
-    cells = [divmod(int(cell), len(classes)) for cell in order]
+def _class_rows(shown: Figures, predictions: Predictions, matrix: IntArray) -> tuple[ClassRow, ...]:
+    mistaken = most_mistaken(matrix, predictions.classes)
+    believed = _mean_confidence(predictions)
     return tuple(
-        ConfusionEntry(
-            classes[true],
-            classes[predicted],
-            int(mistakes[true, predicted]),
-            whole_percent(mistakes[true, predicted] / matrix[true].sum()),
+        _class_row(
+            Figures(row, f"{shown.place}/per_class/{place}"),
+            believed[place],
+            mistaken.get(row["label"], ""),
         )
-        for true, predicted in cells
-        if mistakes[true, predicted] > 0
+        for place, row in enumerate(shown.values["per_class"])
     )
 
 
-def _class_rows(
-    per_class: Sequence[Json], matrix: IntArray, classes: Sequence[str]
-) -> tuple[ClassRow, ...]:
-    mistaken = _most_mistaken(matrix, classes)
-    return tuple(
-        ClassRow(
-            label=row["label"],
-            support=row["support"],
-            precision=share(row["precision"], 0),
-            recall=share(row["recall"], 0),
-            f1=share(row["f1"], 0),
-            mistaken_for=mistaken.get(row["label"], ""),
-        )
-        for row in per_class
+def _class_row(shown: Figures, believed: float, mistaken_for: str) -> ClassRow:
+    return ClassRow(
+        label=shown.values["label"],
+        support=shown.plain("support", "{:,.0f}"),
+        precision=shown.share("precision"),
+        recall=shown.share("recall"),
+        f1=shown.share("f1"),
+        believed=share(believed),
+        mistaken_for=mistaken_for,
     )
 
 
-def _most_mistaken(matrix: IntArray, classes: Sequence[str]) -> dict[str, str]:
-    mistakes = matrix - np.diag(np.diag(matrix))
-    return {
-        label: f"{classes[int(row.argmax())]} ({int(row.max())})"
-        for label, row in zip(classes, mistakes, strict=True)
-        if row.max() > 0
-    }
+def _mean_confidence(predictions: Predictions) -> Sequence[float]:
+    """Return the mean probability of the answers that name each class; NaN for none."""
+    size = len(predictions.classes)
+    confidence = predictions.probabilities.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(predictions.predicted, confidence, size) / np.bincount(
+            predictions.predicted, minlength=size
+        )
+    means: list[float] = mean.tolist()
+    return means
 
 
-def _reliability(run: Run, model: Json, shelf: Shelf) -> Chart:
+def _charts_of_classes(run: Run, name: str, shelf: Shelf) -> tuple[Chart, ...]:
+    slug = slug_of(name)
+    drawn = (
+        _drawn(
+            lambda: figures.per_class_f1(run, name),
+            shelf,
+            f"{slug}-f1",
+            caption="F1 of every class with its 95 % interval.",
+            alt=f"F1 of every class of {name}; the figures are in the table of classes",
+        ),
+        _drawn(
+            lambda: figures.precision_recall(run, name),
+            shelf,
+            f"{slug}-precision-recall",
+            caption="Precision against recall as the probability that is asked for rises. The "
+            "closer to the upper right corner, the better.",
+            alt=f"Precision-recall curves of {name}, one for each class",
+        ),
+        _drawn(
+            lambda: figures.roc(run, name),
+            shelf,
+            f"{slug}-roc",
+            caption="Found photos of a class against false alarms (receiver operating "
+            "characteristic). The closer to the upper left corner, the better.",
+            alt=f"ROC curves of {name}, one for each class",
+        ),
+    )
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def _reliability(run: Run, model: Json, shelf: Shelf) -> Chart | None:
     name, ece = model["name"], share(model.get("ece"), 0).shown
-    return shelf.put(
+    return _drawn(
+        lambda: figures.reliability(run, name),
+        shelf,
         f"{slug_of(name)}-reliability",
-        figures.reliability(run, name),
         caption="Of the photos answered with some probability, how many are right? On the dashed "
         f"line the two agree. Expected calibration error: {ece}.",
         alt=f"Reliability diagram of {name}; expected calibration error {ece}",
