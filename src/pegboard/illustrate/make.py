@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pegboard.augment import augmented_views
 from pegboard.budget import Budget
@@ -23,11 +24,12 @@ from pegboard.illustrate.choice import (
     samples,
     wrong_paths,
 )
-from pegboard.illustrate.nearest import Likeness, likeness
+from pegboard.illustrate.nearest import NEIGHBOURS, Likeness, likeness
 from pegboard.loader import Photos
 from pegboard.models.layer_row import LayerRow
 from pegboard.models.layers import describe_model
-from pegboard.occlusion import heat_overlay, occlusion_map
+from pegboard.occlusion import GRID, heat_overlay, occlusion_map
+from pegboard.photos import Pixels
 from pegboard.pictures import Album, encode, thumbnail, within
 from pegboard.predict import Predictor
 from pegboard.progress import Progress
@@ -55,7 +57,7 @@ SEEN, AUGMENTED, VIEWS = 6, 4, 6
 VIEW_SIDE, HEAT_SIDE = 128, 160
 """Longest sides of augmented views and of heat."""
 
-_AT_ONCE = 32
+_AT_ONCE, _TRIED = 32, 2
 
 
 def illustrate(
@@ -234,15 +236,16 @@ class _Illustrator:
             if exhibit.job.recipe.method != "gradient" or how == Augmentation():
                 return tuple(seen), ()
             changed = [
-                Views(path, self._augmented(photo, exhibit))
-                for path, photo in list(zip(paths, pixels, strict=True))[:AUGMENTED]
+                Views(path, self._augmented(photo, exhibit, seed=exhibit.job.seed + number))
+                for number, (path, photo) in enumerate(
+                    zip(paths[:AUGMENTED], pixels[:AUGMENTED], strict=True)
+                )
             ]
             return tuple(seen), tuple(changed)
         return (), ()
 
-    def _augmented(self, photo: np.ndarray, exhibit: Exhibit) -> tuple[str, ...]:
-        how, seed = exhibit.job.recipe.augmentation, exhibit.job.seed
-        views = augmented_views(photo, how, VIEWS, seed=seed)
+    def _augmented(self, photo: Pixels, exhibit: Exhibit, *, seed: int) -> tuple[str, ...]:
+        views = augmented_views(photo, exhibit.job.recipe.augmentation, VIEWS, seed=seed)
         return tuple(self.album.add(encode(within(view, VIEW_SIDE))) for view in views)
 
     # --- mistakes -----------------------------------------------------------------------
@@ -259,18 +262,22 @@ class _Illustrator:
                     continue
                 places, cosines = how.find(task, queries, budget, self.progress)
                 for query, near, likes in zip(queries, places, cosines, strict=True):
-                    found[self.photos.rows[query].path] = tuple(
-                        self._neighbour(int(index), float(cosine))
-                        for index, cosine in zip(near, likes, strict=True)
-                    )
+                    found[self.photos.rows[query].path] = self._distinct(near, likes)
         paths = (neighbour.path for near in found.values() for neighbour in near)
         self._add_thumbnails(paths, self.budget.share(1 / 3), "neighbours for the report")
         return found
 
-    def _neighbour(self, index: int, cosine: float) -> Neighbour:
-        row = self.photos.rows[index]
-        # A cosine of 1 and a little more is rounding.
-        return Neighbour(row.path, row.label, round(min(1.0, max(-1.0, cosine)), 4))
+    def _distinct(
+        self, places: NDArray[np.int64], cosines: NDArray[np.float32]
+    ) -> tuple[Neighbour, ...]:
+        """Return the nearest photos, one of each group: a copy of a neighbour shows nothing new."""
+        found: dict[str, Neighbour] = {}
+        for index, cosine in zip(places.tolist(), cosines.tolist(), strict=True):
+            row = self.photos.rows[index]
+            # A cosine of 1 and a little more is rounding.
+            similarity = round(min(1.0, max(-1.0, cosine)), 4)
+            found.setdefault(row.group or row.path, Neighbour(row.path, row.label, similarity))
+        return tuple(list(found.values())[:NEIGHBOURS])
 
     def _heats(self) -> dict[tuple[str, str], str]:
         """Return pictures of where each model looked, by model and path: the best model first."""
@@ -292,7 +299,7 @@ class _Illustrator:
         return min(limit, len(self.shown[exhibit.name]))
 
     def _heats_of(self, exhibit: Exhibit, budget: Budget) -> Iterator[tuple[str, str]]:
-        """Yield path and picture while the time lasts; the first one says how long each takes."""
+        """Yield path and picture while the time lasts; each says how long the next will take."""
         by_this_model = set(exhibit.tasks[0].test.tolist())
         # With folds, the kept model is that of the first: it knows the photos of the others.
         paths = [p for p in self.shown[exhibit.name] if self.index[p] in by_this_model]
@@ -302,8 +309,10 @@ class _Illustrator:
             return
         budget.check()
         predictor = Predictor.load(exhibit.folder.bundle, self.threads)
-        each = 0.0
+        each = _map_seconds(predictor)
         for done, path in enumerate(paths):
+            if budget.remaining <= each and done == 0:
+                raise BudgetSpent
             if budget.remaining <= each:
                 self.notes.append(
                     f"where {exhibit.name} looked is shown for {done} of {len(paths)} mistakes: "
@@ -326,6 +335,16 @@ class _Illustrator:
             self.notes.append(f"{what}: left out, there was no time for it")
         except PegboardError as error:
             self.notes.append(f"{what}: left out ({error})")
+
+
+def _map_seconds(predictor: Predictor) -> float:
+    """Estimate how long one occlusion map takes, from the network's first answers."""
+    noise = np.random.default_rng(0).integers(
+        0, 256, (_TRIED, *predictor.info.input.shape), dtype=np.uint8
+    )
+    started = time.monotonic()
+    predictor.probabilities(noise)
+    return (time.monotonic() - started) * (1 + GRID * GRID) / _TRIED
 
 
 def _compared_by(how: Likeness | str, *, found: bool) -> str:

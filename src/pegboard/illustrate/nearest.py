@@ -15,6 +15,10 @@ from pegboard.models.registry import SMALL_SIDE
 from pegboard.progress import Progress
 
 NEIGHBOURS = 3
+"""Shown of each photo."""
+
+LOOKED_AT = 4 * NEIGHBOURS
+"""Found for each photo: some are copies of one another."""
 
 PART = 1024
 """Training photos compared at once, so that never all of them are decoded."""
@@ -111,7 +115,7 @@ def centred(pixels: NDArray[np.uint8]) -> Rows:
 
 
 def nearest(
-    queries: Rows, parts: Iterable[tuple[NDArray[np.int64], Rows]], k: int = NEIGHBOURS
+    queries: Rows, parts: Iterable[tuple[NDArray[np.int64], Rows]], k: int = LOOKED_AT
 ) -> Found:
     """Return the ``k`` rows of highest cosine for each query (fewer where there are fewer).
 
