@@ -22,8 +22,8 @@ ORDER = [
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "loader", "augment", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
-    *("history", "report"),
-    *("bundle", "export", "rows", "predict", "speed", "verify"),
+    *("history", "bundle", "report"),
+    *("export", "rows", "predict", "speed", "verify"),
     *(
         "examples",
         "prepare",
@@ -36,7 +36,7 @@ ORDER = [
         "folds",
     ),
     "pipeline",
-    *("frames", "plots", "loaded", "results", "estimator", "api", "cli"),
+    *("frames", "plots", "loaded", "results", "fitting", "estimator", "api", "cli"),
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}

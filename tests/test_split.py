@@ -18,7 +18,7 @@ from pegboard.duplicates import duplicate_groups, shared
 from pegboard.errors import LeakError, PegboardError, SourceError
 from pegboard.leaks import leaking_pairs
 from pegboard.photos import SPLITS, Intake, LeftOut, Photo, SplitName
-from pegboard.split import Split, class_weights, parse_fractions, split_photos
+from pegboard.split import Split, class_weights, hold_out, parse_fractions, split_photos
 
 
 def sha(text: str) -> str:
@@ -600,6 +600,32 @@ class TestEarlierSplits:
         split = taken(photos, previous=previous)
         assert any("the earlier split, which is kept, shares 1 pair" in w for w in split.warnings)
         assert places(split) == {one.path: previous[one.sha256] for one in photos}
+
+
+class TestHoldOut:
+    @settings(max_examples=80, deadline=None)
+    @given(SETS, st.integers(0, 3), st.sampled_from([0.1, 0.15, 0.3, 0.5]))
+    def test_every_photo_stays_and_no_group_crosses(
+        self, drawn: list[tuple[str, int, int | None]], seed: int, fraction: float
+    ) -> None:
+        photos = untidy(drawn)
+        rows = hold_out(photos, fraction, seed)
+        assert [row.path for row in rows] == [photo.path for photo in photos]
+        assert {row.split for row in rows} <= {"train", "validation"}
+        for group in shared(duplicate_groups(photos).codes):
+            assert len({rows[index].split for index in group}) == 1
+        backwards = hold_out(photos[::-1], fraction, seed)
+        assert sorted(backwards, key=str) == sorted(rows, key=str)
+
+    def test_is_as_large_as_asked_in_every_class(self) -> None:
+        rows = hold_out(photos_of(hammer=40, saw=20, wrench=10), 0.2, seed=0)
+        held = Counter(row.label for row in rows if row.split == "validation")
+        assert held == {"hammer": 8, "saw": 4, "wrench": 2}
+
+    def test_a_class_of_one_group_stays_in_train(self) -> None:
+        photos = [*photos_of(hammer=6), photo("saw/0", content="s"), photo("saw/1", content="s")]
+        held = {row.label for row in hold_out(photos, 0.3, seed=0) if row.split == "validation"}
+        assert held == {"hammer"}
 
 
 class TestGroupNames:

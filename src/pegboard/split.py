@@ -437,7 +437,7 @@ def _draw_validation(
     pool = [
         [index for index in group if assigned[index] != "test"] for group in members(groups.codes)
     ]
-    goals = _validation_goals(photos, pool, assigned.count("test"))
+    goals = _validation_goals(photos, pool, assigned.count("test"), largest=0.2)
     drawn = list(assigned)
     for index in (index for group in of_train for index in group):
         drawn[index] = None
@@ -445,16 +445,19 @@ def _draw_validation(
 
 
 def _validation_goals(
-    photos: Sequence[Photo], pool: Iterable[Sequence[int]], most: int
+    photos: Sequence[Photo], pool: Iterable[Sequence[int]], most: int, largest: float
 ) -> dict[str, dict[SplitName, float]]:
-    """Share train and validation out by class; a class of one group stays in train."""
+    """Share train and validation out by class; a class of one group stays in train.
+
+    Validation gets ``most`` photos, at most this ``largest`` part of the pool.
+    """
     photos_of: Counter[str] = Counter()
     groups_of: Counter[str] = Counter()
     for group in pool:
         counts = Counter(photos[index].label for index in group)
         photos_of += counts
         groups_of.update(counts.keys())
-    wanted = max(1, min(most, photos_of.total() // 5))
+    wanted = max(1, min(most, int(photos_of.total() * largest)))
     sharing = {label: photos_of[label] for label in photos_of if groups_of[label] > 1}
     shares = _shared_out(wanted, sharing)
     goals: dict[str, dict[SplitName, float]] = {}
@@ -480,6 +483,31 @@ def _shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
             shares[richest] -= 1
             shares[label] = 1
     return shares
+
+
+def hold_out(photos: Sequence[Photo], fraction: float, seed: int) -> list[ManifestRow]:
+    """Split photos into train and validation only, for those who test elsewhere.
+
+    Stratified by class, and no group in both. A class of a single group stays in train.
+
+    Parameters
+    ----------
+    fraction
+        Share of validation, between 0 and 1.
+    seed
+        Of the split, not of training.
+    """
+    groups = duplicate_groups(photos)
+    pool = members(groups.codes)
+    wanted = max(1, round(fraction * len(photos)))
+    goals = _validation_goals(photos, pool, wanted, largest=1)
+    assigned = draw_splits(photos, pool, [None] * len(photos), goals, seed)
+    return [
+        ManifestRow(photo.path, photo.label, split or "train", name, photo.sha256)
+        for photo, split, name in zip(
+            photos, assigned, _group_names(photos, groups.codes), strict=True
+        )
+    ]
 
 
 def _group_names(photos: Sequence[Photo], codes: NDArray[np.int64]) -> list[str]:
