@@ -128,10 +128,8 @@ def recall_at(swept: Sweep, false_positive_rate: FloatArray) -> FloatArray:
     false_positive_rate
         ``(R,)`` between 0 and 1.
     """
-    rate, recall = swept.false_positive_rate, swept.recall
     # Where the curve rises straight up, its upper end counts.
-    last = np.append(np.diff(rate) > 0, True)
-    return np.asarray(np.interp(false_positive_rate, rate[last], recall[last]))
+    return np.asarray(np.interp(false_positive_rate, swept.false_positive_rate, swept.recall))
 
 
 def macro_areas(labels: IntArray, probabilities: FloatArray) -> tuple[float | None, float | None]:

@@ -96,7 +96,7 @@ def mistakes(run: Run, model: str) -> Figure:
         raise PlotUnavailable(f"{model} has {reason} on the test photos")
     with_heat = any(mistake.heat for mistake in shown)
     with_neighbour = any(_nearest(evidence, mistake) for mistake in shown)
-    heads = ["photo", *["where it looked"] * with_heat, *["most like it"] * with_neighbour]
+    heads = ["photo", *["looked at"] * with_heat, *["nearest"] * with_neighbour]
     return charts.mistakes(
         [
             _tile(evidence, mistake, answers, place[mistake.path], heat=with_heat)
@@ -117,15 +117,14 @@ def _tile(
         for number in (answers.labels[index], answers.predicted[index])
     )
     near = _nearest(evidence, mistake)
-    pictures = list(_thumbnails(evidence, [mistake.path]))
+    pictures: list[Pixels | None] = [*_thumbnails(evidence, [mistake.path])]
     if heat:
-        pictures.append(evidence.pixels(mistake.heat) if mistake.heat else pictures[0])
+        pictures.append(evidence.pixels(mistake.heat) if mistake.heat else None)
     if near is not None:
         pictures += _thumbnails(evidence, [near.path])
-    probability = answers.probabilities[index].max()
-    words = f"{100 * probability:.0f} %"
+    words = f"{100 * answers.probabilities[index].max():.0f} % sure"
     if near is not None:
-        words += f"; most like a training photo of {charts.shortened(near.label, 14)}"
+        words += f"; nearest: {charts.shortened(near.label, 14)}"
     return charts.Tile(pictures, f"{true} taken for {answer}", words)
 
 
@@ -214,10 +213,10 @@ def accuracy_bars(run: Run) -> Figure:
 
 def pareto(run: Run) -> Figure:
     """Accuracy of every model against the time it takes for one photo."""
-    timed = [point for point in points(run) if point.latency_ms]
-    if len(timed) < 2:
+    shown = [point for point in points(run) if point.latency_ms or point.baseline]
+    if sum(bool(point.latency_ms) for point in shown) < 2:
         raise PlotUnavailable("fewer than two models of this run were timed")
-    return charts.pareto(timed)
+    return charts.pareto(shown)
 
 
 def confusion_matrix(run: Run, model: str, order: Order = "given") -> Figure:
@@ -275,7 +274,8 @@ def precision_recall(run: Run, model: str) -> Figure:
 def roc(run: Run, model: str) -> Figure:
     """Draw true against false positive rate of every class, over all thresholds."""
     swept = _sweeps(run, model)
-    rate = np.linspace(0, 1, CURVE_POINTS)
+    # Good models leave the corner within the first tenth.
+    rate = np.union1d(np.linspace(0, 0.1, CURVE_POINTS), np.linspace(0, 1, CURVE_POINTS // 2))
     # Every curve starts at the corner.
     at = np.append(0.0, rate)
     curves = [

@@ -7,6 +7,7 @@ displays. Nothing here reads a run folder: :mod:`pegboard.report.figures` does.
 from pegboard.report.charts.classes import ClassScore, class_balance, per_class_f1
 from pegboard.report.charts.confusion import confusion
 from pegboard.report.charts.curves import History, all_learning_curves, learning_curves
+from pegboard.report.charts.pareto import pareto
 from pegboard.report.charts.photos import (
     Row,
     Tile,
@@ -22,7 +23,7 @@ from pegboard.report.charts.probability import (
     roc,
 )
 from pegboard.report.charts.saving import embeddable, embeddable_png, to_png, to_svg
-from pegboard.report.charts.scores import Point, accuracy_bars, pareto
+from pegboard.report.charts.scores import Point, accuracy_bars
 from pegboard.report.charts.style import (
     FIRST,
     GRID,

@@ -54,7 +54,14 @@ def per_class_f1(scores: Sequence[ClassScore], macro_f1: float) -> Figure:
         axes.axvline(macro_f1, color=MUTED, linewidth=1.2, linestyle="--", zorder=1)
         for place, score in enumerate(worst):
             if score.interval is not None:
-                axes.plot(score.interval, [place, place], color=FIRST, linewidth=4, alpha=0.45)
+                axes.plot(
+                    score.interval,
+                    [place, place],
+                    color=FIRST,
+                    linewidth=4,
+                    alpha=0.45,
+                    solid_capstyle="butt",
+                )
             axes.plot(score.f1, place, marker="o", markersize=6, color=FIRST, clip_on=False)
         axes.set_yticks(range(len(worst)), [f"{shortened(s.label)} ({s.support:,})" for s in worst])
         axes.set_ylim(len(worst) - 0.4, -0.6)

@@ -9,20 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegboard.report.charts.style import (
+    FIRST,
+    GRID,
     MOST_COUNTED_CLASSES,
     MOST_NAMED_CLASSES,
+    MOST_SHARED_CLASSES,
+    MUTED,
+    SECOND,
     figure_of,
     shortened,
     style,
 )
+from pegboard.report.numbers import whole_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
+_LETTERED, _PLAIN = 0.5, 0.95
+"""Deepest shade of a cell: under letters that are dark on light paper, and light on dark."""
+
+_KEY = "blue: right; orange: wrong; deeper: more of the row"
+
+_PALEST = 0.07
+"""Shade of a cell with a single photo of many."""
+
+
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """Draw a confusion matrix: shades are shares of a row, cells are counts.
+
+    With few classes a cell also has its share of the row in percent; with many, neither.
 
     Parameters
     ----------
@@ -32,35 +49,91 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
         The C names in the order of the rows.
     """
     size = len(classes)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    named = size <= MOST_NAMED_CLASSES
-    side = float(np.clip(2.2 + 0.34 * size, 3.6, 9.0)) if named else 6.5
+    named, counted = size <= MOST_NAMED_CLASSES, size <= MOST_COUNTED_CLASSES
+    cell = 0.46 if size <= MOST_SHARED_CLASSES else 0.36 if counted else 0.2
+    side = max(cell * size, 1.8) if named else 5.6
+    names = [shortened(name, 18) for name in classes]
+    margin = 0.7 + 0.075 * max(map(len, names)) if named else 0.9
     with style():
-        figure = figure_of(side + 0.9, side)
+        figure = figure_of(side + margin, side + (0.8 * margin if named else 0.6) + 0.35)
         axes = figure.subplots()
-        picture = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-        figure.colorbar(picture, ax=axes, shrink=0.7, label="share of the true class")
-        axes.grid(visible=False)
+        shades = cell_shades(matrix, deepest=_LETTERED if counted else _PLAIN)
+        # One dot per cell, enlarged as it is: the matrix of 300 classes weighs 20 kB.
+        axes.imshow(shades, interpolation="none" if not named else "nearest")
         axes.set_xlabel("predicted class" if named else "predicted class, by position")
         axes.set_ylabel("true class" if named else "true class, by position")
+        axes.set_title(
+            _KEY if side > 3 else _KEY.replace("; deeper", ";\ndeeper"),
+            fontsize=8,
+            fontweight="normal",
+            color=MUTED,
+        )
+        axes.grid(visible=False)
         if named:
-            names = [shortened(name, 18) for name in classes]
-            axes.set_xticks(range(size), names, rotation=60, ha="right", rotation_mode="anchor")
-            axes.set_yticks(range(size), names)
-        if size <= MOST_COUNTED_CLASSES:
-            _count_cells(axes, matrix, shares)
+            small = None if counted else 7
+            short = max(map(len, names)) <= 3
+            axes.set_xticks(
+                range(size),
+                names,
+                **({} if short else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}),
+                fontsize=small,
+            )
+            axes.set_yticks(range(size), names, fontsize=small)
+            _rule(axes, size)
+        if counted:
+            _count_cells(axes, matrix)
     return figure
 
 
-def _count_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def cell_shades(matrix: NDArray[np.int64], *, deepest: float) -> NDArray[np.float64]:
+    """Return ``(C, C, 4)`` colours with alpha, between 0 and 1.
+
+    The share of the row shades a right answer; a wrong one is shaded by its root, because
+    there small differences are what one looks for.
+    """
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    right = np.eye(len(matrix), dtype=bool)
+    depth = np.where(right, shares, np.sqrt(shares))
+    colours = np.empty((*matrix.shape, 4))
+    colours[..., :3] = np.where(right[..., None], _rgb(FIRST), _rgb(SECOND))
+    colours[..., 3] = np.where(matrix > 0, _PALEST + (deepest - _PALEST) * depth, 0)
+    return colours
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+
+
+def _rule(axes: Axes, size: int) -> None:
+    """Draw thin lines between the cells."""
+    axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+    axes.grid(visible=True, which="minor", color=GRID, linewidth=0.6)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _count_cells(axes: Axes, matrix: NDArray[np.int64]) -> None:
+    with_shares = len(matrix) <= MOST_SHARED_CLASSES
+    of_row = matrix.sum(axis=1)
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        axes.text(
-            column,
-            row,
-            str(matrix[row, column]),
+        count = int(matrix[row, column])
+        axes.annotate(
+            f"{count:,}",
+            (column, row),
+            xytext=(0, 4 if with_shares else 0),
+            textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=8,
-            # cividis runs from dark blue to yellow: dark letters from the middle on.
-            color="#000000" if shares[row, column] > 0.5 else "#fffffe",
+            fontsize=8 if count < 1000 else 7,
         )
+        if with_shares:
+            axes.annotate(
+                whole_percent(count / int(of_row[row])),
+                (column, row),
+                xytext=(0, -6),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=6,
+            )

@@ -81,10 +81,10 @@ def all_learning_curves(histories: Mapping[str, History]) -> Figure:
     Parameters
     ----------
     histories
-        By name, at least one; those with the most telling colours first.
+        By name, at least one; the best model first, whose lines are thicker.
     """
     with style():
-        rows_of_names = -(-len(histories) // 4)
+        rows_of_names = -(-(len(histories) + 1) // 4)
         figure = figure_of(9.6, 4.9 + 0.24 * rows_of_names)
         panels = figure.subplots(2, 3, sharex=True, sharey="col")
         for row, (prefix, part) in enumerate((("val_", "validation"), ("", "training"))):
@@ -96,14 +96,16 @@ def all_learning_curves(histories: Mapping[str, History]) -> Figure:
             whole_numbers(axes)
         _scale_of_losses(panels[0, 0], histories)
         lines = panels[0, 0].get_lines()[: len(histories)]
-        figure.legend(
-            lines, [shortened(name) for name in histories], loc="outside lower left", ncols=4
-        )
+        names = [shortened(name, 20) for name in histories]
+        if any(history.best_epoch is not None for history in histories.values()):
+            lines += panels[0, 0].plot([], [], linestyle="", marker="o", color=MUTED)
+            names.append("best epoch")
+        figure.legend(lines, names, loc="outside lower left", ncols=4)
     return figure
 
 
 def _all_curves(axes: Axes, histories: Mapping[str, History], column: str) -> None:
-    for history, (colour, dashes) in zip(histories.values(), cycle(LINES)):
+    for place, (history, (colour, dashes)) in enumerate(zip(histories.values(), cycle(LINES))):
         values = history.column(column)
         alone = "o" if len(history.epochs) == 1 else ""
         axes.plot(
@@ -111,7 +113,7 @@ def _all_curves(axes: Axes, histories: Mapping[str, History], column: str) -> No
             values,
             color=colour,
             linestyle=dashes,
-            linewidth=1.5,
+            linewidth=1.4 if place else 2.4,
             marker=alone,
             markersize=5,
         )

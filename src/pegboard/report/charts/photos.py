@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pegboard.photos import Pixels
-from pegboard.report.charts.style import INK, MUTED, figure_of, shortened, style
+from pegboard.report.charts.style import (
+    INK,
+    MUTED,
+    figure_of,
+    shortened,
+    style,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +45,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Tile:
-    """A few pictures of one photo side by side, with two lines of words below them."""
+    """A few pictures of one photo side by side, with two lines of words below them.
 
-    photos: Sequence[Pixels]
+    A picture that there is not leaves its place empty.
+    """
+
+    photos: Sequence[Pixels | None]
     title: str
     words: str
 
@@ -131,8 +141,7 @@ def sample_grid(rows: Sequence[Row]) -> Figure:
 
 
 def _name_width(names: Sequence[str]) -> float:
-    longest = max((len(shortened(name, 20)) for name in names), default=0)
-    return 6.0 * _POINT * max(longest, 4) + 3 * GAP
+    return max(width_of(shortened(name, 20), 9) for name in names) * _POINT + 4 * GAP
 
 
 def _one_of_each(rows: Sequence[Row]) -> Figure:
@@ -162,20 +171,24 @@ def _one_of_each(rows: Sequence[Row]) -> Figure:
 
 def augmentation_preview(rows: Sequence[Row]) -> Figure:
     """Show photos (first of each row) and what training made of them (the others)."""
-    side = 112
     across = max(len(row.photos) for row in rows)
-    first = side + 3 * GAP
-    step = side + GAP + _LINE
-    sheet = Sheet(first + (across - 1) * (side + GAP) + 2 * GAP, _LINE + len(rows) * step + GAP)
-    sheet.write(GAP, _LINE / 2 + GAP / 2, "photo", color=MUTED)
-    sheet.write(GAP + first, _LINE / 2 + GAP / 2, "as met in training", color=MUTED)
+    first = SIDE + 4 * GAP
+    step = SIDE + GAP + _LINE
+    head = _LINE + GAP
+    sheet = Sheet(first + (across - 1) * (SIDE + GAP) + GAP, head + len(rows) * step)
+    sheet.write(GAP, head / 2, "photo", color=MUTED)
+    sheet.write(GAP + first, head / 2, "as met in training", color=MUTED)
     for line, row in enumerate(rows):
-        top = _LINE + line * step + GAP
+        top = head + line * step
         for place, photo in enumerate(row.photos):
-            left = GAP if place == 0 else GAP + first + (place - 1) * (side + GAP)
-            sheet.place(photo, left, top, side)
-        sheet.write(GAP, top + side + _LINE / 2, shortened(row.name, 40), fontsize=_SMALLEST)
+            left = GAP if place == 0 else GAP + first + (place - 1) * (SIDE + GAP)
+            sheet.place(photo, left, top)
+        sheet.write(GAP, top + SIDE + _LINE / 2, shortened(row.name, 40), fontsize=_SMALLEST)
     return sheet.figure()
+
+
+_ACROSS = 3
+"""Tiles in a line."""
 
 
 def mistakes(tiles: Sequence[Tile], heads: Sequence[str]) -> Figure:
@@ -184,31 +197,26 @@ def mistakes(tiles: Sequence[Tile], heads: Sequence[str]) -> Figure:
     Parameters
     ----------
     tiles
-        Each with the same number of pictures.
+        Each with as many pictures as there are heads.
     heads
         What the pictures of a tile are.
     """
-    across = min(len(tiles), 3)
-    width = len(heads) * (SIDE + GAP) + 3 * GAP
+    longest = max(width_of(tile.title, 9.6) for tile in tiles) * _POINT
+    width = max(len(heads) * (SIDE + GAP), longest) + 3 * GAP
+    across = min(len(tiles), _ACROSS)
+    head = _LINE + GAP
     step = SIDE + 2 * _LINE + 3 * GAP
-    sheet = Sheet(
-        across * max(width, 26 * 6.0 * _POINT), _LINE + -(-len(tiles) // across) * step + GAP
-    )
-    width = max(width, 26 * 6.0 * _POINT)
+    sheet = Sheet(across * width, head + -(-len(tiles) // across) * step)
     for column in range(across):
-        for place, head in enumerate(heads):
-            sheet.write(
-                GAP + column * width + place * (SIDE + GAP),
-                _LINE / 2 + GAP / 2,
-                head,
-                color=MUTED,
-                fontsize=_SMALLEST,
-            )
+        for place, words in enumerate(heads):
+            left = GAP + column * width + place * (SIDE + GAP)
+            sheet.write(left, head / 2, words, color=MUTED, fontsize=_SMALLEST)
     for index, tile in enumerate(tiles):
         line, column = divmod(index, across)
-        left, top = GAP + column * width, _LINE + line * step + GAP
+        left, top = GAP + column * width, head + line * step
         for place, photo in enumerate(tile.photos):
-            sheet.place(photo, left + place * (SIDE + GAP), top)
+            if photo is not None:
+                sheet.place(photo, left + place * (SIDE + GAP), top)
         below = top + SIDE + 0.8 * _LINE
         sheet.write(left, below, tile.title, fontweight="bold")
         sheet.write(left, below + _LINE, tile.words, color=MUTED, fontsize=_SMALLEST)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.report.charts.style import FIRST, INK, LINES, MUTED, figure_of, shortened, style
+from pegboard.errors import require_extra
+from pegboard.report.charts.style import (
+    FIRST,
+    INK,
+    LINES,
+    MUTED,
+    PAPER,
+    figure_of,
+    shortened,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,15 +131,48 @@ def roc(curves: Sequence[Curve], mean: Curve) -> Figure:
     with style():
         figure, axes = _of_classes(curves, mean, "Area under the curve", drawstyle="default")
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 3)), zorder=1)
+        if mean.area > _IN_THE_CORNER:
+            _enlarge_corner(axes)
         axes.set_xlabel("false positive rate: share of the others taken for it")
         axes.set_ylabel("true positive rate: share of a class that is found")
     return figure
 
 
+_IN_THE_CORNER = 0.97
+"""From this mean area on, all there is to see lies in the upper left corner."""
+
+
+def _enlarge_corner(axes: Axes) -> None:
+    ticker = require_extra("matplotlib.ticker", "report")
+    corner = axes.inset_axes((0.34, 0.14, 0.6, 0.62))
+    for line in axes.get_lines()[:-1]:
+        corner.plot(
+            line.get_xdata(),
+            line.get_ydata(),
+            color=line.get_color(),
+            linestyle=line.get_linestyle(),
+            linewidth=line.get_linewidth(),
+            alpha=line.get_alpha(),
+            zorder=line.get_zorder(),
+        )
+    corner.set_xlim(-0.002, 0.1)
+    corner.set_ylim(0.8, 1.004)
+    corner.tick_params(labelsize=8)
+    corner.set_facecolor(PAPER)
+    corner.xaxis.set_major_locator(ticker.MaxNLocator(nbins=4))
+    corner.yaxis.set_major_locator(ticker.MaxNLocator(nbins=4))
+    corner.set_title("the upper left corner, enlarged", fontsize=8, fontweight="normal")
+
+
+def _area(area: float) -> str:
+    """Return three digits; what is not quite 1 is not called 1."""
+    return "> 0.999" if 0.9995 <= area < 1 else f"{area:.3f}"
+
+
 def _of_classes(
     curves: Sequence[Curve], mean: Curve, area: str, *, drawstyle: str
 ) -> tuple[Figure, Axes]:
-    figure = figure_of(6.6, 3.9)
+    figure = figure_of(6.2, 3.9)
     axes = figure.subplots()
     worst = sorted(curves, key=lambda curve: curve.area)[:MOST_CURVES]
     named, others = worst[:MOST_NAMED_CURVES], worst[MOST_NAMED_CURVES:]
@@ -143,7 +186,7 @@ def _of_classes(
             linestyle=dashes,
             linewidth=1.5,
             drawstyle=drawstyle,
-            label=f"{shortened(curve.label, 18)}  {curve.area:.3f}",
+            label=f"{shortened(curve.label, 18)} ({_area(curve.area)})",
         )[0]
         for curve, (colour, dashes) in zip(named, LINES, strict=False)
     ]
@@ -152,13 +195,13 @@ def _of_classes(
             mean.x,
             mean.y,
             color=INK,
-            linewidth=2.6,
+            linewidth=3,
             drawstyle=drawstyle,
-            label=f"mean of {len(curves)}  {mean.area:.3f}",
+            zorder=1.9,
+            label=f"mean of {len(curves)} ({_area(mean.area)})",
         )
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.set_aspect("equal")
     title = area if not others else f"{area},\nthe {len(named)} lowest classes"
     figure.legend(
         handles=lines[::-1],

@@ -8,6 +8,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 def to_svg(figure: Figure) -> str:
     """Return the figure as an SVG document: the same figure always gives the same text."""
     target = io.StringIO()
-    with style():
+    with style(), _without_warnings():
         metadata: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(target, format="svg", metadata=metadata)
     return target.getvalue()
@@ -29,9 +32,17 @@ def to_svg(figure: Figure) -> str:
 def to_png(figure: Figure) -> bytes:
     """Return the figure as a PNG at 120 dots per inch."""
     target = io.BytesIO()
-    with style():
+    with style(), _without_warnings():
         figure.savefig(target, format="png", dpi=120, metadata={"Software": None})
     return target.getvalue()
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Say nothing of letters that no font here has: an SVG keeps them, a PNG shows boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 def embeddable(svg: str, *, name: str, alt: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pegboard.errors import require_extra
@@ -64,8 +65,6 @@ _STYLE = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "figure.facecolor": PAPER,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
@@ -89,11 +88,21 @@ _STYLE = {
     "ytick.labelsize": 9,
 }
 
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei",
+    "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "Arial Unicode MS",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Bengali", "Noto Sans Tamil",
+)  # fmt: skip
+"""Fonts of letters that DejaVu Sans lacks, where they are installed."""
+
 LONGEST_NAME = 26
 """Characters of a class or model name shown in a figure."""
 
 MOST_NAMED_CLASSES = 40
 """With more classes than this, figures show their shape without naming each."""
+
+MOST_SHARED_CLASSES = 12
+"""With more classes than this, the cells of a confusion matrix carry counts and no shares."""
 
 MOST_COUNTED_CLASSES = 20
 """With more classes than this, the cells of a confusion matrix carry no figures."""
@@ -111,12 +120,33 @@ def shortened(name: str, longest: int = LONGEST_NAME) -> str:
     return f"{name[: longest - tail - 1]}…{name[-tail:]}"
 
 
+def width_of(words: str, size: float) -> float:
+    """Return the width in points of a line of words, in letters of ``size`` points."""
+    require_extra("matplotlib", "report")
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
+    from matplotlib.textpath import TextPath  # noqa: PLC0415
+
+    with style():
+        path = TextPath((0, 0), words or " ", prop=FontProperties(size=size))
+    return float(path.get_extents().x1)
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw, or save, in the dress of all figures."""
     matplotlib = require_extra("matplotlib", "report")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | {"font.family": _fonts()}):
         yield
+
+
+@cache
+def _fonts() -> list[str]:
+    """Return our font, and those of this machine for the letters that it lacks."""
+    require_extra("matplotlib", "report")
+    from matplotlib.font_manager import get_font_names  # noqa: PLC0415
+
+    installed = set(get_font_names())
+    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
 
 
 def figure_of(width: float, height: float) -> InlineFigure:
