@@ -8,8 +8,9 @@ raises :class:`~pegboard.errors.PlotUnavailable` with the reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -329,3 +330,50 @@ def reliability_bins(predictions: Predictions, bins: int = ECE_BINS) -> charts.R
             confidence=np.bincount(number, weights=confidence, minlength=bins) / counts,
             accuracy=np.bincount(number, weights=predictions.right, minlength=bins) / counts,
         )
+
+
+OF_RUN: Mapping[str, Callable[[Run], Figure]] = {
+    "class-balance": class_balance,
+    "samples": sample_grid,
+    "learning-curves": all_learning_curves,
+    "accuracy": accuracy_bars,
+    "pareto": pareto,
+}
+"""Figures of a run by the names of their files."""
+
+OF_MODEL: Mapping[str, Callable[[Run, str], Figure]] = {
+    "augmentation": augmentation_preview,
+    "learning-curves": learning_curves,
+    "confusion": confusion_matrix,
+    "confusion-similarity": partial(confusion_matrix, order="similarity"),
+    "per-class-f1": per_class_f1,
+    "reliability": reliability,
+    "precision-recall": precision_recall,
+    "roc": roc,
+    "mistakes": mistakes,
+}
+"""Figures of a model by what follows its name in the names of their files."""
+
+
+def others(run: Run, made: Collection[str]) -> Iterator[tuple[str, Figure]]:
+    """Yield the file names and figures of a run that are not made yet, as far as it has them.
+
+    Parameters
+    ----------
+    run
+        With any number of models; baselines have no figures of their own.
+    made
+        Names of the figures that are not wanted again.
+    """
+    wanted: dict[str, Callable[[], Figure]] = {
+        name: partial(draw, run) for name, draw in OF_RUN.items()
+    }
+    for model in run.models:
+        if not model.get("baseline"):
+            slug = run.model_folder(model["name"]).slug
+            for name, draw_model in OF_MODEL.items():
+                wanted[f"{slug}-{name}"] = partial(draw_model, run, model["name"])
+    for name, draw_one in wanted.items():
+        if name not in made:
+            with suppress(PlotUnavailable):
+                yield name, draw_one()
