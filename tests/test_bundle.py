@@ -26,8 +26,11 @@ from pegboard.bundle import (
     export_model,
     model_card,
     read_bundle,
+    read_info,
     reference_grids,
     rewrite_info,
+    to_html,
+    to_markdown,
     write_bundle,
 )
 from pegboard.errors import BundleError, PegboardError, RunFolderError
@@ -87,14 +90,15 @@ def test_the_members_and_keys_are_the_contracts(path: Path) -> None:
         "model.onnx",
         "model.json",
         "card.md",
+        "card.html",
         "reference.npz",
         "checksums.json",
     }
     data = json.loads(members["model.json"])
-    assert data["format"] == 1
+    assert data["format"] == 2
     assert set(data) == {
         *("format", "name", "input", "classes", "temperature", "thresholds", "figures", "parity"),
-        *("fingerprint", "versions", "weights", "recipe", "created_by"),
+        *("data", "fingerprint", "versions", "weights", "recipe", "created_by"),
     }
     sums = json.loads(members["checksums.json"])
     assert sums == {
@@ -230,7 +234,9 @@ def test_a_cut_off_bundle_is_never_accepted(
         read_bundle(path)
 
 
-@pytest.mark.parametrize("member", ["model.onnx", "model.json", "card.md", "reference.npz"])
+@pytest.mark.parametrize(
+    "member", ["model.onnx", "model.json", "card.md", "card.html", "reference.npz"]
+)
 def test_an_altered_member_is_named(path: Path, member: str) -> None:
     members = members_of(path)
     altered = members[member].replace(b"red", b"rad") if member == "model.json" else b"other"
@@ -243,7 +249,7 @@ def test_a_missing_member_is_damage(path: Path) -> None:
     members = members_of(path)
     del members["card.md"]
     write_zip(path, members)
-    with pytest.raises(DamagedBundleError, match=r"expected card\.md, checksums\.json"):
+    with pytest.raises(DamagedBundleError, match=r"expected card\.html, card\.md, checksums\.json"):
         read_bundle(path)
 
 
@@ -330,10 +336,10 @@ def test_another_zip_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_says_what_to_do(path: Path) -> None:
-    members = members_of(with_model_json(path, format=2))
+    members = members_of(with_model_json(path, format=3))
     # A newer format may hold anything else.
     write_zip(path, with_sums(members | {"neighbours.npz": b"x"}))
-    with pytest.raises(BundleError, match=r"has bundle format 2 .* update pegboard"):
+    with pytest.raises(BundleError, match=r"has bundle format 3 .* update pegboard"):
         read_bundle(path)
 
 
@@ -354,7 +360,7 @@ def test_a_newer_format_says_what_to_do(path: Path) -> None:
         ({"input": SPEC.to_json() | {"height": "tall"}}, "not valid"),
         ({"input": SPEC.to_json() | {"interpolation": "magic"}}, "interpolation"),
         ({"input": SPEC.to_json() | {"channels": 1}}, "does not fit"),
-        ({"format": 0}, "format 0 instead of 1"),
+        ({"format": 0}, "format 0 instead of 2"),
     ],
 )
 def test_values_that_cannot_be_are_refused(path: Path, change: dict, message: str) -> None:
@@ -418,23 +424,47 @@ def test_parity_is_refused_beyond_its_limits() -> None:
             parity.check()
 
 
-# --- the card ----------------------------------------------------------------------------
+# --- older bundles -----------------------------------------------------------------------
 
 
-def test_the_card_states_figures_with_n_and_interval(path: Path) -> None:
-    text = read_bundle(path).card
-    assert "Accuracy on test photos: 0.910 (95 % interval 0.880 to 0.940)" in text
-    assert "Test photos: 270" in text
-    assert "colours-tiny.pegboard" in text
-    assert "- red\n- green\n- blue\n" in text
-    assert "fitted to 16 by 20 RGB pixels (squash, bilinear)" in text
+def of_first_format(path: Path) -> Path:
+    """Make of a bundle what the first pegboard wrote: no card.html, nothing of the data."""
+    members = members_of(path)
+    del members["card.html"]
+    data = json.loads(members["model.json"]) | {"format": 1}
+    del data["data"]
+    return write_zip(path, with_sums(members | {"model.json": json.dumps(data).encode()}))
 
 
-@pytest.mark.parametrize("sure", [None, 2.0])
-def test_the_card_says_when_no_answer_is_sure(sure: float | None) -> None:
-    text = model_card(colour_info(thresholds={"sure": sure}, figures={}))
-    assert "No probability was high enough" in text
-    assert "No figures were stored" in text
+def test_a_bundle_of_the_first_format_is_read_and_renewed(path: Path) -> None:
+    old = read_bundle(of_first_format(path))
+    assert old.info == colour_info()
+    assert old.card_page == ""
+    assert old.model == colour_onnx()
+    assert read_info(path) == colour_info()
+    rewrite_info(path, replace(old.info, data={"name": "paint"}))
+    renewed = read_bundle(path)
+    assert renewed.info.data == {"name": "paint"}
+    assert "paint" in renewed.card_page
+
+
+# --- reading only what it says -----------------------------------------------------------
+
+
+def test_what_it_says_is_read_without_its_network(path: Path) -> None:
+    members = members_of(path)
+    write_zip(path, members | {"model.onnx": b"another"})
+    assert read_info(path) == colour_info()
+    altered = members["model.json"].replace(b"red", b"rad")
+    write_zip(path, members | {"model.json": altered})
+    with pytest.raises(DamagedBundleError, match=r"model\.json is not what its checksum says"):
+        read_info(path)
+
+
+def test_the_cards_are_in_the_bundle(path: Path) -> None:
+    bundle, card = read_bundle(path), model_card(colour_info())
+    assert bundle.card == to_markdown(card)
+    assert bundle.card_page == to_html(card)
 
 
 def test_info_survives_json() -> None:

@@ -42,8 +42,7 @@ from pegboard.report import charts, write_report
 from pegboard.report.context import ReportContext
 from pegboard.report.figures import reliability_bins
 from pegboard.report.render import template_environment
-from pegboard.report.run import slug_of
-from pegboard.runs import RunFolder, write_history, write_json
+from pegboard.runs import RunFolder, slug_of, write_history, write_json
 from pegboard.significance import compare_models
 from pegboard.words import digits, summary
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from pegboard import __version__
 from pegboard.budget import Budget
-from pegboard.bundle import BundleInfo
+from pegboard.bundle import BundleInfo, data_facts, rewrite_info
 from pegboard.errors import (
     BudgetSpent,
     BundleError,
@@ -477,17 +477,20 @@ class Comparison:
 
         The size stands in the file whose size it is, so it is written until it holds.
         """
-        from pegboard.bundle import rewrite_info  # noqa: PLC0415
-
         if row.name not in self._bundles:
             return row
         path, info = self._bundles[row.name]
+        info = replace(info, data=self._data_facts())
         for _ in range(4):
             if row.size_bytes == path.stat().st_size:
                 break
             row = replace(row, size_bytes=path.stat().st_size)
             rewrite_info(path, replace(info, figures=row.to_json()))
         return row
+
+    def _data_facts(self) -> dict[str, Any]:
+        dataset, settings = self._dataset().to_json(), self.record["settings"]
+        return data_facts(dataset, settings, self.prepared.split.rows)
 
     def _seeds(self, outcome: Outcome) -> tuple[SeedFigures, ...]:
         if self.settings.folds:

@@ -68,7 +68,7 @@ def summary(leaderboard: Json) -> list[str]:
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
     sentences += _not_trained(leaderboard["not_trained"])
-    sentences += _left_out(leaderboard["dataset"]["left_out_reasons"])
+    sentences.append(left_out_sentence(leaderboard["dataset"]["left_out_reasons"]))
     sentences += _classes(next(iter(models.values()), None))
     return sentences
 
@@ -341,14 +341,15 @@ def _not_trained(models: Sequence[Json]) -> list[str]:
     return [f"Not trained: {listing(parts)}."]
 
 
-def _left_out(reasons: Mapping[str, int]) -> list[str]:
+def left_out_sentence(reasons: Mapping[str, int]) -> str:
+    """Say how many files were left out, by reason as in ``intake.json``."""
     total = sum(reasons.values())
     if total == 0:
-        return ["No file was left out."]
+        return "No file was left out."
     largest_first = sorted(reasons.items(), key=lambda item: -item[1])
     parts = [f"{number:,} {_reason(reason, number)}" for reason, number in largest_first if number]
     were = "was" if total == 1 else "were"
-    return [f"{count(total, 'file')} {were} left out: {listing(parts)}."]
+    return f"{count(total, 'file')} {were} left out: {listing(parts)}."
 
 
 def _reason(reason: str, number: int) -> str:

@@ -4,7 +4,8 @@ A bundle is a zip of uncompressed members::
 
     model.onnx      the network, from fitted uint8 pixels to probabilities
     model.json      name, input specification, classes, temperature, thresholds, figures, …
-    card.md         the same for people
+    card.md         the same for people: a model card
+    card.html       the card as a page
     reference.npz   a few drawn inputs and what the trained model answered to them
     checksums.json  SHA-256 of every other member
 
@@ -22,10 +23,12 @@ from pegboard.bundle.archive import (
     Bundle,
     DamagedBundleError,
     read_bundle,
+    read_info,
     rewrite_info,
     write_bundle,
 )
-from pegboard.bundle.card import model_card, share_text
+from pegboard.bundle.card import ModelCard, model_card, share_text
+from pegboard.bundle.card_files import to_html, to_markdown
 from pegboard.bundle.info import (
     FORMAT,
     MAX_DIFFERENCE,
@@ -33,7 +36,7 @@ from pegboard.bundle.info import (
     SUFFIX,
     BundleInfo,
     Parity,
-    slug,
+    data_facts,
 )
 from pegboard.bundle.network import AT_ONCE, Network, Reference, blow_up, reference_grids
 from pegboard.bundle.release import EXPORTS, export_model
@@ -48,16 +51,20 @@ __all__ = [
     "Bundle",
     "BundleInfo",
     "DamagedBundleError",
+    "ModelCard",
     "Network",
     "Parity",
     "Reference",
     "blow_up",
+    "data_facts",
     "export_model",
     "model_card",
     "read_bundle",
+    "read_info",
     "reference_grids",
     "rewrite_info",
     "share_text",
-    "slug",
+    "to_html",
+    "to_markdown",
     "write_bundle",
 ]

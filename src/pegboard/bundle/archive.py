@@ -8,7 +8,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,25 @@ import numpy as np
 
 from pegboard import __version__
 from pegboard.bundle.card import model_card
-from pegboard.bundle.info import FORMAT, SUFFIX, BundleInfo
+from pegboard.bundle.card_files import to_html, to_markdown
+from pegboard.bundle.info import FORMAT, READABLE, SUFFIX, BundleInfo
 from pegboard.bundle.network import Network, Reference, blow_up, reference_grids
 from pegboard.errors import BundleError
 from pegboard.files import atomic_path
 
-_MODEL, _INFO, _CARD = "model.onnx", "model.json", "card.md"
+_MODEL, _INFO, _CARD, _PAGE = "model.onnx", "model.json", "card.md", "card.html"
 _REFERENCE, _CHECKSUMS = "reference.npz", "checksums.json"
-_MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
-_LARGEST = {_MODEL: 2**31, _INFO: 2**24, _CARD: 2**22, _REFERENCE: 2**26, _CHECKSUMS: 2**16}
+_FIRST_MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
+_MEMBERS = {1: _FIRST_MEMBERS, 2: (_PAGE, *_FIRST_MEMBERS)}
+"""By format, in the order of their names."""
+_LARGEST = {
+    _MODEL: 2**31,
+    _INFO: 2**24,
+    _CARD: 2**22,
+    _PAGE: 2**22,
+    _REFERENCE: 2**26,
+    _CHECKSUMS: 2**16,
+}
 """Bytes; ONNX itself ends at 2 GiB."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The zip format's first day: a date would make equal bundles differ."""
@@ -58,6 +68,9 @@ class Bundle:
     model: bytes = field(repr=False)
     """The ONNX file."""
     card: str = field(repr=False)
+    """The model card as Markdown."""
+    card_page: str = field(repr=False)
+    """The model card as a page; empty in a bundle of the first format."""
     reference: Reference = field(repr=False)
 
 
@@ -99,8 +112,10 @@ def write_bundle(
         network = Network(model, info.input, len(info.classes))
         grids = reference_grids(info.input.channels)
         reference = Reference(grids, network.probabilities(blow_up(grids, info.input)))
+    card = model_card(info)
     members = {
-        _CARD: model_card(info).encode(),
+        _CARD: to_markdown(card).encode(),
+        _PAGE: to_html(card).encode(),
         _INFO: _json_bytes(info.to_json()),
         _MODEL: model,
         _REFERENCE: _reference_bytes(reference),
@@ -159,20 +174,46 @@ def read_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     with _open_zip(path) as archive:
         try:
-            _check_format(path, archive)
-            _check_members(path, archive)
-            members = {name: _read_member(path, archive, name) for name in _MEMBERS}
+            expected = _MEMBERS[_check_format(path, archive)]
+            _check_members(path, archive, expected)
+            members = {name: _read_member(path, archive, name) for name in expected}
         except (OSError, *_ZIP_ERRORS) as error:
             raise _damaged(path, str(error)) from error
-    _check_sums(path, members)
+    sums = _sums(path, members, expected)
+    _check_sums(path, members, sums)
     try:
         info = BundleInfo.from_json(_parse(members[_INFO]))
         reference = _parse_reference(members[_REFERENCE], info)
-        return Bundle(path, info, members[_MODEL], members[_CARD].decode(), reference)
+        card, page = members[_CARD].decode(), members.get(_PAGE, b"").decode()
+        return Bundle(path, info, members[_MODEL], card, page, reference)
     except BundleError as error:
         raise BundleError(f"{path} cannot be used: {error}") from error
     except UnicodeDecodeError as error:
-        raise BundleError(f"{path} cannot be used: card.md is not UTF-8") from error
+        raise BundleError(f"{path} cannot be used: its card is not UTF-8") from error
+
+
+def read_info(path: str | Path) -> BundleInfo:
+    """Read only what a bundle says about its model; its network is neither read nor checked.
+
+    Raises
+    ------
+    BundleError, DamagedBundleError
+        As :func:`read_bundle`.
+    """
+    path = Path(path)
+    with _open_zip(path) as archive:
+        try:
+            expected = _MEMBERS[_check_format(path, archive)]
+            _check_members(path, archive, expected)
+            members = {name: _read_member(path, archive, name) for name in (_INFO, _CHECKSUMS)}
+        except (OSError, *_ZIP_ERRORS) as error:
+            raise _damaged(path, str(error)) from error
+    sums = _sums(path, members, expected)
+    _check_sums(path, {_INFO: members[_INFO]}, sums)
+    try:
+        return BundleInfo.from_json(_parse(members[_INFO]))
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be used: {error}") from error
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -194,7 +235,8 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise _not_a_bundle(path, f"{_kind(start)}") from error
 
 
-def _check_format(path: Path, archive: zipfile.ZipFile) -> None:
+def _check_format(path: Path, archive: zipfile.ZipFile) -> int:
+    """Return the bundle's format, if this pegboard reads it."""
     if min((member.header_offset for member in archive.infolist()), default=0) > 0:
         # Of a bundle cut off near its end, the directory of reference.npz is found instead.
         raise _damaged(path, "the archive is cut off")
@@ -211,14 +253,15 @@ def _check_format(path: Path, archive: zipfile.ZipFile) -> None:
             f"{path} has bundle format {found} and this pegboard ({__version__}) reads up to "
             f"{FORMAT}; update pegboard: pip install --upgrade pegboard"
         )
-    if found != FORMAT:
+    if not isinstance(found, int) or found not in READABLE:
         raise _not_a_bundle(path, f"model.json with format {found!r} instead of {FORMAT}")
+    return found
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+def _check_members(path: Path, archive: zipfile.ZipFile, expected: Sequence[str]) -> None:
     names = sorted(archive.namelist())
-    if names != sorted(_MEMBERS):
-        raise _damaged(path, f"expected {', '.join(_MEMBERS)}, found {', '.join(names)[:200]}")
+    if names != sorted(expected):
+        raise _damaged(path, f"expected {', '.join(expected)}, found {', '.join(names)[:200]}")
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -234,16 +277,20 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     return data
 
 
-def _check_sums(path: Path, members: Mapping[str, bytes]) -> None:
+def _sums(path: Path, members: Mapping[str, bytes], names: Sequence[str]) -> dict[str, Any]:
+    """Return the checksums; there must be one for each of the other members."""
     try:
-        expected = _parse(members[_CHECKSUMS])
+        sums = _parse(members[_CHECKSUMS])
     except BundleError as error:
         raise _damaged(path, str(error)) from error
-    others = [name for name in _MEMBERS if name != _CHECKSUMS]
-    if sorted(expected) != sorted(others):
+    if sorted(sums) != sorted(name for name in names if name != _CHECKSUMS):
         raise _damaged(path, "checksums.json does not list the other members")
-    for name in others:
-        if hashlib.sha256(members[name]).hexdigest() != expected[name]:
+    return sums
+
+
+def _check_sums(path: Path, members: Mapping[str, bytes], sums: Mapping[str, Any]) -> None:
+    for name, data in members.items():
+        if name != _CHECKSUMS and hashlib.sha256(data).hexdigest() != sums[name]:
             raise _damaged(path, f"{name} is not what its checksum says")
 
 

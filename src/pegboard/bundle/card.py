@@ -1,88 +1,300 @@
-"""The model card (Mitchell et al. 2019, "Model Cards for Model Reporting"), as Markdown."""
+"""What a model card says, after Mitchell et al. 2019, "Model Cards for Model Reporting".
+
+A card is made from :class:`~pegboard.bundle.info.BundleInfo` alone and says the same as
+Markdown and as a page (:mod:`pegboard.bundle.card_files`). Nothing is computed here: figures are
+those of the leaderboard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pegboard.bundle.info import SUFFIX, BundleInfo
+from pegboard.bundle.training import training_facts
+from pegboard.table import duration, size
+from pegboard.words import count, left_out_sentence, listing, percent
+
+Json = Mapping[str, Any]
 
 
-def model_card(info: BundleInfo) -> str:
-    """Return the model card."""
-    sections = (_card_head(info), _card_figures(info), _card_use(info), _card_origin(info))
-    return "\n".join(line for section in sections for line in section)
+@dataclass(frozen=True)
+class Paragraph:
+    """Sentences."""
+
+    text: str
 
 
-def _card_head(info: BundleInfo) -> list[str]:
+@dataclass(frozen=True)
+class Points:
+    """A list."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; all columns but the first hold numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line to type."""
+
+    text: str
+
+
+Block = Paragraph | Points | Facts | Grid | Command
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the card."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card: plain text throughout, to be escaped by what writes it.
+
+    Attributes
+    ----------
+    title
+        The model's name.
+    lead
+        What it does and how well, in a sentence or two.
+    sections
+        In the order of reading.
+    """
+
+    title: str
+    lead: str
+    sections: tuple[Section, ...]
+
+
+def model_card(info: BundleInfo) -> ModelCard:
+    """Return the card of a model."""
+    sections = (
+        Section("Intended use", _intended_use(info)),
+        Section("Out of scope", _out_of_scope()),
+        Section("How good it is", _figures(info)),
+        Section("Each class", _classes(info)),
+        Section("What it confuses", _confusions(info)),
+        Section("How sure it is", _calibration(info)),
+        Section("Data", _data(info)),
+        Section("Training", (Facts(training_facts(info)),)),
+        Section("What it takes to run", _cost(info)),
+        Section("Limits and advice", _limits(info)),
+        Section("Licence and origin", _origin(info)),
+    )
+    return ModelCard(info.name, _lead(info), tuple(part for part in sections if part.blocks))
+
+
+def _lead(info: BundleInfo) -> str:
+    does = f"Names one of {len(info.classes)} classes for a photo."
+    figures, n = info.figures, _photos(info)
+    if not _is_number(figures.get("accuracy")) or not n:
+        return does
+    return (
+        f"{does} It was right on {percent(figures['accuracy'], n)} of "
+        f"{count(n, 'test photo')}{_interval(figures, 'accuracy', n)}."
+    )
+
+
+# --- use -------------------------------------------------------------------------------------
+
+
+def _intended_use(info: BundleInfo) -> tuple[Block, ...]:
     spec = info.input
     colour = "grey" if spec.channels == 1 else "RGB"
-    return [
-        f"# {info.name}",
-        "",
-        f"Names one of {len(info.classes)} classes for a photo.",
-        "",
-        *(f"- {name}" for name in info.classes),
-        "",
-        f"A photo is turned upright (EXIF), fitted to {spec.width} by {spec.height} "
-        f"{colour} pixels ({spec.fit}, {spec.interpolation}) and normalised inside the model.",
-        "",
+    name = info.data.get("name")
+    like = f"those of {name}, which it learned from" if name else "those it learned from"
+    return (
+        Points(
+            (
+                f"Say which of these classes a photo shows: {listing(info.classes)}.",
+                f"For photos like {like}: the same kinds of things, cameras, places and "
+                "backgrounds.",
+                "As a suggestion that a person can correct. Answers called unsure are for a "
+                "person to decide.",
+            )
+        ),
+        Paragraph(
+            f"A photo is turned upright (EXIF), fitted to {spec.width} by {spec.height} {colour} "
+            f"pixels ({spec.fit}, {spec.interpolation}) and normalised inside the model."
+        ),
+        Command(f"pegboard predict {info.slug}{SUFFIX} photo.jpg"),
+    )
+
+
+def _out_of_scope() -> tuple[Block, ...]:
+    return (
+        Points(
+            (
+                "Photos of anything else: it always names one of its classes, also for a photo of "
+                "something else.",
+                "Photos of several things: it gives one answer for the whole photo.",
+                "Decisions about people, and any decision where a wrong answer does harm and "
+                "nobody looks at it.",
+                "Other cameras, places or backgrounds, until it has been measured on them: "
+                "pegboard verify BUNDLE --on FOLDER.",
+            )
+        ),
+    )
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def _figures(info: BundleInfo) -> tuple[Block, ...]:
+    figures, n = info.figures, _photos(info)
+    if not n or not _is_number(figures.get("accuracy")):
+        return (Paragraph("No figures were stored."),)
+    rows = [("Test photos", f"{n:,}")]
+    accuracy = percent(figures["accuracy"], n)
+    rows.append(("Accuracy", f"{accuracy}{_interval(figures, 'accuracy', n)}"))
+    rows += [
+        (title, f"{figures[key]:.3f}{_interval(figures, key)}")
+        for key, title in _SCORES
+        if _is_number(figures.get(key))
     ]
+    blocks: list[Block] = [Facts((*rows, *_seeds(figures, n)))]
+    if figures.get("collapsed"):
+        blocks.append(
+            Paragraph(f"Do not use this model: it has collapsed ({figures['collapsed_reason']}).")
+        )
+    return (*blocks, Paragraph(_how_tested(info.data)))
 
 
-def _card_figures(info: BundleInfo) -> list[str]:
-    figures = info.figures
-    lines = ["## How good it is", ""]
-    for key, title in (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1")):
-        if isinstance(figures.get(key), int | float):
-            lines.append(f"- {title} on test photos: {figures[key]:.3f}{_interval(figures, key)}")
-    if isinstance(figures.get("n"), int):
-        lines.append(f"- Test photos: {figures['n']}")
-    if len(lines) == 2:
-        lines.append("No figures were stored.")
-    if info.parity is not None:
-        lines += [
-            f"- Exported against trained model: largest difference of a probability "
-            f"{info.parity.max_difference:.1e}, same class for {info.parity.agreement:.2%} of "
-            f"{info.parity.n} photos",
+def _how_tested(data: Json) -> str:
+    sentences = [
+        "Intervals are 95 % bootstrap intervals over groups of duplicate photos. The test photos "
+        "were kept away from training and from the choice of the model."
+    ]
+    if data.get("folds"):
+        sentences = [
+            "Intervals are 95 % bootstrap intervals over groups of duplicate photos. The figures "
+            f"are those of {data['folds']}-fold cross-validation: every photo was answered by a "
+            "model that had not seen it. This file holds the model of the first fold."
         ]
-    return [
-        *lines,
-        "",
-        "These figures hold for photos like those it was tested on. Other cameras, places and "
-        "backgrounds can lower them a good deal; `pegboard verify BUNDLE --on FOLDER` measures it.",
-        "",
-    ]
+    if data.get("allow_leaks"):
+        sentences.append(
+            "The split was allowed to share photos between training and test, so the figures may "
+            "be too good."
+        )
+    return " ".join(sentences)
 
 
-def _interval(figures: Mapping[str, Any], key: str) -> str:
-    interval = figures.get(f"{key}_ci")
-    if not isinstance(interval, list | tuple) or len(interval) != 2 or None in interval:
-        return ""
-    return f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
+_SCORES = (
+    ("macro_f1", "Macro-F1"),
+    ("macro_precision", "Macro precision"),
+    ("macro_recall", "Macro recall"),
+    ("weighted_f1", "Weighted F1"),
+    ("roc_auc", "ROC AUC, one class against the rest"),
+    ("average_precision", "Average precision"),
+    ("validation_macro_f1", "Macro-F1 on validation"),
+)
 
 
-def _card_use(info: BundleInfo) -> list[str]:
-    sure = info.sure
+def _seeds(figures: Json, n: int) -> list[tuple[str, str]]:
+    mean, sd = figures.get("mean"), figures.get("sd")
+    if not mean or not sd:
+        return []
+    told = f"{percent(mean['accuracy'], n)}, standard deviation {percent(sd['accuracy'], n)}"
+    return [(f"Mean accuracy over {len(figures['seeds'])} seeds", told)]
+
+
+def _classes(info: BundleInfo) -> tuple[Block, ...]:
+    per_class = info.figures.get("per_class")
+    if not per_class:
+        return ()
+    train = info.data.get("train") or {}
+    header = ("Class", "Test photos", "Precision", "Recall", "F1")
+    grid = Grid(
+        (header[0], "Training photos", *header[1:]) if train else header,
+        tuple(_class_row(row, train) for row in per_class),
+    )
+    missing = [row["label"] for row in per_class if not row["support"]]
+    if not missing:
+        return (grid,)
+    them = "it" if len(missing) == 1 else "them"
+    return (
+        grid,
+        Paragraph(f"No test photo shows {listing(missing)}: nothing is known about {them}."),
+    )
+
+
+def _class_row(row: Json, train: Json) -> tuple[str, ...]:
+    learned = (f"{train.get(row['label'], 0):,}",) if train else ()
+    scores = (
+        f"{row[key]:.3f}{_interval(row, key, words='')}" if row["support"] else "unknown"
+        for key in ("precision", "recall", "f1")
+    )
+    return (row["label"], *learned, f"{row['support']:,}", *scores)
+
+
+def _confusions(info: BundleInfo) -> tuple[Block, ...]:
+    figures, n = info.figures, _photos(info)
+    if "top_confusions" not in figures:
+        return ()
+    if not figures["top_confusions"]:
+        return (
+            Paragraph(
+                f"It made no mistake on {count(n, 'test photo')}; with more photos it might."
+            ),
+        )
+    supports = {row["label"]: row["support"] for row in figures.get("per_class") or ()}
+    return (
+        Points(
+            tuple(
+                f"{row['true']} taken for {row['predicted']}: "
+                f"{_of(row['count'], supports.get(row['true']))}"
+                for row in figures["top_confusions"]
+            )
+        ),
+    )
+
+
+def _of(number: int, support: int | None) -> str:
+    if not support:
+        return count(number, "photo")
+    return f"{number:,} of {count(support, 'photo')}"
+
+
+def _calibration(info: BundleInfo) -> tuple[Block, ...]:
+    sure, figures = info.sure, info.figures
+    rows = [("Temperature, fitted on validation photos", f"{info.temperature:.3f}")]
+    if _is_number(figures.get("ece")):
+        rows.append(("Expected calibration error on test photos", f"{figures['ece']:.3f}"))
+    if _is_number(figures.get("loss")):
+        rows.append(("Log loss on test photos", f"{figures['loss']:.3f}"))
     said = (
         "No probability was high enough to call an answer sure."
         if sure is None
         else f"An answer is called sure from a probability of {sure:.3f} on: there, "
-        f"{_share(info)} of the answers on validation photos were right."
+        f"{share_text(info.thresholds.get('precision'))} of the answers on validation photos were "
+        "right."
     )
-    return [
-        "## How to use it",
-        "",
-        f"    pegboard predict {info.slug}{SUFFIX} photo.jpg",
-        "",
-        f"Probabilities are calibrated with temperature {info.temperature:.3f}. {said}",
-        "It always names one of its classes, also for a photo of something else.",
-        "",
-    ]
-
-
-def _share(info: BundleInfo) -> str:
-    return share_text(info.thresholds.get("precision"))
+    return (
+        Facts(tuple(rows)),
+        Paragraph(
+            "The network's outputs are divided by a temperature, so that of the answers given with "
+            f"80 %, about 80 % are right on photos like these. {said}"
+        ),
+    )
 
 
 def share_text(precision: float | None) -> str:
@@ -90,13 +302,115 @@ def share_text(precision: float | None) -> str:
     return f"{100 * (0.95 if precision is None else precision):g} %"
 
 
-def _card_origin(info: BundleInfo) -> list[str]:
-    weights = ", ".join(f"{key}: {value}" for key, value in info.weights.items())
-    versions = ", ".join(f"{key} {value}" for key, value in info.versions.items())
-    rows = {
-        "Pretrained weights": weights or "none",
-        "Data fingerprint": info.fingerprint or "not stored",
-        "Trained with": versions or "not stored",
-        "Written by": info.created_by,
-    }
-    return ["## Where it comes from", "", *(f"- {key}: {value}" for key, value in rows.items()), ""]
+# --- where it comes from ---------------------------------------------------------------------
+
+
+def _data(info: BundleInfo) -> tuple[Block, ...]:
+    data = info.data
+    rows = [("Name", str(data.get("name") or "")), ("Fingerprint", info.fingerprint)]
+    rows[1:1] = [
+        (f"{'Training' if split == 'train' else split.capitalize()} photos", f"{number:,}")
+        for split, number in (data.get("counts") or {}).items()
+    ]
+    blocks: list[Block] = [Facts(tuple((name, text) for name, text in rows if text))]
+    if "left_out" in data:
+        blocks.append(Paragraph(left_out_sentence(data["left_out"])))
+    if data.get("counts") and not data.get("allow_leaks"):
+        blocks.append(
+            Paragraph(
+                "Photos that are equal or nearly the same form a group, and no group crosses from "
+                "training to validation or test. The fingerprint is a hash of all paths, labels, "
+                "splits and contents."
+            )
+        )
+    return tuple(blocks) if rows else ()
+
+
+def _cost(info: BundleInfo) -> tuple[Block, ...]:
+    figures = info.figures
+    forms = (
+        ("params", "Parameters", "{:,.0f}".format),
+        ("latency_ms_p50", "One photo, median", "{:.3g} ms".format),
+        ("latency_ms_p95", "One photo, 95th percentile", "{:.3g} ms".format),
+        ("images_per_second", "Photos a second, 32 at once", "{:,.0f}".format),
+        ("size_bytes", "Size of this file", size),
+        ("peak_memory_bytes", "Most memory used", size),
+        ("train_seconds", "Training time", duration),
+    )
+    rows = tuple(
+        (title, form(figures[key])) for key, title, form in forms if _is_number(figures.get(key))
+    )
+    return (Facts(rows), Paragraph("Measured on the machine it was trained on.")) if rows else ()
+
+
+_WEAK = 0.8
+"""A class with a lower F1 is named among the limits."""
+
+_MOST_WEAK = 5
+
+
+def _limits(info: BundleInfo) -> tuple[Block, ...]:
+    tested = [row for row in info.figures.get("per_class") or () if row["support"]]
+    weak = sorted((row for row in tested if row["f1"] < _WEAK), key=lambda row: row["f1"])
+    points = [
+        "The figures hold for photos like those it was tested on. Other cameras, places and "
+        "backgrounds can lower them a good deal.",
+        "It may have learned what stands beside a thing in the photos (a background, a hand, a "
+        "label) in place of the thing.",
+        "Nothing was measured about people in the photos. Whoever shows photos of people to it "
+        "should know their rights.",
+        "The world changes: look at the answers it gets wrong, and train again with them.",
+    ]
+    if weak:
+        told = [f"{row['label']} (F1 {row['f1']:.2f})" for row in weak[:_MOST_WEAK]]
+        more = len(weak) - len(told)
+        told += [count(more, "other class", "other classes")] if more else []
+        points.insert(
+            0, f"It is weakest at {listing(told)}: look at their photos and labels first."
+        )
+    return (Points(tuple(points)),)
+
+
+def _origin(info: BundleInfo) -> tuple[Block, ...]:
+    rows = [
+        ("Weights it started from", info.weights.get("source") or "none"),
+        ("Licence of these weights", info.weights.get("licence") or "none"),
+        *(
+            (key.capitalize(), str(value))
+            for key, value in info.weights.items()
+            if key not in ("source", "licence")
+        ),
+        ("Trained with", _versions(info.versions) or "not stored"),
+        ("Written by", info.created_by),
+    ]
+    if info.parity is not None:
+        rows.append(
+            (
+                "Exported against trained model",
+                f"largest difference of a probability {info.parity.max_difference:.1e}, same class "
+                f"for {info.parity.agreement:.2%} of {count(info.parity.n, 'photo')}",
+            )
+        )
+    return (Facts(tuple(rows)),)
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _photos(info: BundleInfo) -> int:
+    n = info.figures.get("n")
+    return n if isinstance(n, int) else 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _interval(figures: Json, key: str, n: int = 0, words: str = "95 % interval ") -> str:
+    """Return `` (95 % interval .88 to .94)``, in percent of ``n`` photos if given; or nothing."""
+    ends: Sequence[float] | None = figures.get(f"{key}_ci")
+    if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(map(_is_number, ends)):
+        return ""
+    low, high = (percent(end, n) if n else f"{end:.3f}" for end in ends)
+    return f" ({words}{low} to {high})"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,13 @@ import numpy as np
 from pegboard import __version__
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
+from pegboard.manifest import ManifestRow
+from pegboard.runs import slug_of
 
-FORMAT = 1
+FORMAT = 2
+"""Of the bundles that are written."""
+READABLE = (1, FORMAT)
+"""The first had no ``data`` and no card.html."""
 SUFFIX = ".pegboard"
 
 MAX_DIFFERENCE = 1e-3
@@ -75,6 +81,8 @@ class BundleInfo:
         ``precision``: share of right answers at or above it on validation that was asked for.
     figures
         The model's row of the leaderboard.
+    data
+        What it learned from and was tested on (:func:`data_facts`); empty if not stored.
     parity
         Comparison with the trained model; None when there was none to compare with.
     fingerprint
@@ -95,6 +103,7 @@ class BundleInfo:
     temperature: float = 1.0
     thresholds: Mapping[str, float | None] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     parity: Parity | None = None
     fingerprint: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +114,7 @@ class BundleInfo:
     @property
     def slug(self) -> str:
         """The name fit for a file: ``mobilenetv2-frozen``."""
-        return slug(self.name)
+        return slug_of(self.name)
 
     @property
     def sure(self) -> float | None:
@@ -123,6 +132,7 @@ class BundleInfo:
             "temperature": self.temperature,
             "thresholds": dict(self.thresholds),
             "figures": dict(self.figures),
+            "data": dict(self.data),
             "parity": None if self.parity is None else vars(self.parity).copy(),
             "fingerprint": self.fingerprint,
             "versions": dict(self.versions),
@@ -150,6 +160,7 @@ class BundleInfo:
                 temperature=float(data["temperature"]),
                 thresholds=_thresholds(data["thresholds"]),
                 figures=dict(data["figures"]),
+                data=dict(data.get("data") or {}),
                 parity=None if parity is None else Parity(**parity),
                 fingerprint=_text(data["fingerprint"]),
                 versions=dict(data["versions"]),
@@ -181,9 +192,32 @@ class BundleInfo:
                 raise BundleError(f"model.json is not valid: {problem}")
 
 
-def slug(name: str) -> str:
-    """Return a model's name as it stands in file names: ``:`` and ``/`` become ``-``."""
-    return name.replace(":", "-").replace("/", "-")
+def data_facts(
+    dataset: Mapping[str, Any], settings: Mapping[str, Any], rows: Iterable[ManifestRow]
+) -> dict[str, Any]:
+    """Return what a bundle says of its data.
+
+    Parameters
+    ----------
+    dataset, settings
+        As in ``leaderboard.json`` and ``run.json``.
+    rows
+        The manifest.
+
+    Returns
+    -------
+    ``name``, ``counts`` by split, ``left_out`` by reason, ``train`` (training photos by class),
+    ``folds`` and ``allow_leaks``.
+    """
+    train = Counter(row.label for row in rows if row.split == "train")
+    return {
+        "name": dataset["name"],
+        "counts": dict(dataset["counts"]),
+        "left_out": dict(dataset.get("left_out_reasons") or {}),
+        "train": {name: train[name] for name in dataset["classes"]},
+        "folds": settings.get("folds") or 0,
+        "allow_leaks": bool(settings.get("allow_leaks")),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pegboard.bundle.archive import read_bundle
-from pegboard.bundle.info import SUFFIX, slug
+from pegboard.bundle.info import SUFFIX
 from pegboard.errors import PegboardError, RunFolderError
 from pegboard.files import atomic_path
+from pegboard.runs import slug_of
 
 EXPORTS: Sequence[str] = ("pegboard", "onnx", "pegboard-int8", "onnx-int8")
 
@@ -72,7 +73,7 @@ def _bundle_of(run: Path, model: str) -> Path:
             f"{run} is not a run folder (it holds no run.json); give the folder that "
             "pegboard compare wrote"
         )
-    name = slug(model)
+    name = slug_of(model)
     path = run / "models" / name / f"{name}{SUFFIX}"
     if not path.is_file():
         known = sorted(file.stem for file in (run / "models").glob(f"*/*{SUFFIX}"))

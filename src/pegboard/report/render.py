@@ -23,7 +23,7 @@ LARGEST_SVG = 400_000
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` and ``plots/`` of a run, from the files of the run alone.
+    """Write ``report.html``, ``plots/`` and the model cards of a run, from its files alone.
 
     The page holds everything it shows, so it opens without a network, and equal files give
     an equal page.
@@ -40,6 +40,7 @@ def write_report(run_folder: Path) -> Path:
         When matplotlib is not installed.
     """
     require_extra("matplotlib", "report")
+    from pegboard.report.cards import write_cards  # noqa: PLC0415
     from pegboard.report.gather import build_context  # noqa: PLC0415
     from pegboard.report.run import Run  # noqa: PLC0415
 
@@ -48,6 +49,7 @@ def write_report(run_folder: Path) -> Path:
     folder.plots.mkdir(exist_ok=True)
     context = build_context(run, PlotShelf(folder.plots))
     write_text_atomically(folder.report, render(context))
+    write_cards(run)
     return folder.report
 
 

@@ -14,7 +14,7 @@ from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import ManifestRow, read_manifest
 from pegboard.photos import SplitName
 from pegboard.report.pieces import Chart
-from pegboard.runs import ModelFolder, RunFolder, read_json
+from pegboard.runs import ModelFolder, RunFolder, read_json, slug_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,8 +139,3 @@ class Run:
             file = self.model_folder(name).predictions
             raise RunFolderError(f"{file} holds no test photo; train {name} again")
         return test
-
-
-def slug_of(name: str) -> str:
-    """Return a model's name as it stands in file names."""
-    return name.replace(":", "-").replace("/", "-")

@@ -30,10 +30,10 @@ from pegboard.report.matrix import (
 )
 from pegboard.report.model_context import ClassRow
 from pegboard.report.numbers import MISSING, Figures, share
-from pegboard.report.run import Json, Run, Shelf, slug_of
+from pegboard.report.run import Json, Run, Shelf
 from pegboard.report.similarity import similarity_order
 from pegboard.report.store import Pictures
-from pegboard.runs import read_json
+from pegboard.runs import read_json, slug_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
