@@ -24,7 +24,7 @@ def list_models() -> tuple[str, dict[str, str]]:
 
 
 def describe_model(
-    text: str, *, image_size: int | None, classes: int, channels: int | None
+    text: str, *, image_size: int | None = None, classes: int = 10, channels: int | None = None
 ) -> tuple[str, dict[str, Any]]:
     """Return the layer table of a model with random weights, as text and as data.
 
