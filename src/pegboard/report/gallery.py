@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -50,11 +51,14 @@ def _mistake(
 ) -> MistakeView:
     true, answer = int(predictions.labels[place]), int(predictions.predicted[place])
     photo = answered(predictions, place, pictures)
+    classes = predictions.classes
     return MistakeView(
-        photo=photo,
-        heat=_heat(photo, predictions.classes[answer], kept, pictures),
+        title=f"{classes[true]} taken for {classes[answer]}",
+        said=", ".join(photo.lines),
+        photo=replace(photo, lines=()),
+        heat=_heat(photo, classes[answer], kept, pictures),
         neighbours=tuple(_neighbours(kept, pictures)),
-        cell=cell(matrix, true, answer, predictions.classes),
+        cell=cell(matrix, true, answer, classes),
     )
 
 
@@ -64,7 +68,12 @@ def _heat(
     picture = pictures(kept.heat) if kept else ""
     if not picture:
         return None
-    return PhotoView(photo.path, picture, f"The same photo; marked is what spoke for {answer}")
+    return PhotoView(
+        photo.path,
+        picture,
+        f"The same photo; marked is what spoke for {answer}",
+        (f"why {answer}",),
+    )
 
 
 def _neighbours(kept: Mistake | None, pictures: Pictures) -> Iterator[PhotoView]:
@@ -73,7 +82,7 @@ def _neighbours(kept: Mistake | None, pictures: Pictures) -> Iterator[PhotoView]
             near.path,
             pictures.of(near.path),
             f"Training photo of {near.label}, similarity {near.similarity:.2f}",
-            (near.label, f"similarity {near.similarity:.2f}"),
+            (near.label, f"{near.similarity:.2f}"),
         )
 
 
@@ -89,7 +98,12 @@ def mistakes_note(evidence: Evidence | None, mistakes: Sequence[MistakeView]) ->
         nearest = any(mistake.neighbours for mistake in mistakes)
         by = evidence.neighbours_by
         if by:
-            said.append(f"Training photos most like it, by {by}." if nearest else by)
+            said.append(
+                f"Beside them stand the training photos most like it, with their similarity "
+                f"(cosine, 1 at most), by {by}."
+                if nearest
+                else by
+            )
     return " ".join(said)
 
 

@@ -103,8 +103,12 @@ class MistakeView:
 
     Attributes
     ----------
+    title
+        What was taken for what.
+    said
+        The probabilities of the answer and of the true class.
     photo
-        The photo, with what the model said of it.
+        The photo.
     heat
         Where the model looked; None if that was not computed.
     neighbours
@@ -113,6 +117,8 @@ class MistakeView:
         The cell of the matrix it belongs to.
     """
 
+    title: str
+    said: str
     photo: PhotoView
     heat: PhotoView | None
     neighbours: tuple[PhotoView, ...]

@@ -13,6 +13,7 @@ from pegboard.words import FINE_FROM, digits
 
 MISSING = "\N{EN DASH}"
 TO = "\N{EN DASH}"
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def share(value: float | None, n: int = 0, interval: Sequence[float] | None = None) -> Number:
@@ -66,10 +67,10 @@ def whole_percent(fraction: float) -> str:
 def percent_of(probability: float) -> str:
     """Show a probability of one answer; never as certain as it is not."""
     if 0 < probability < 0.001:
-        return "< 0.1 %"
+        return f"<{_SPACE}0.1{_SPACE}%"
     if 0.999 < probability < 1:
-        return "> 99.9 %"
-    return f"{100 * probability:.1f} %"
+        return f">{_SPACE}99.9{_SPACE}%"
+    return f"{100 * probability:.1f}{_SPACE}%"
 
 
 def known(value: float | None) -> bool:

@@ -220,8 +220,9 @@ def _charts_of_classes(run: Run, name: str, shelf: Shelf) -> tuple[Chart, ...]:
         _drawn(
             lambda: figures.per_class_f1(run, name),
             shelf,
-            f"{slug}-f1",
-            caption="F1 of every class with its 95 % interval.",
+            f"{slug}-per-class-f1",
+            caption="F1 of every class, the weakest first."
+            + (" Bars are 95 % intervals." if _has_intervals(run.model(name)) else ""),
             alt=f"F1 of every class of {name}; the figures are in the table of classes",
         ),
         _drawn(
@@ -244,13 +245,17 @@ def _charts_of_classes(run: Run, name: str, shelf: Shelf) -> tuple[Chart, ...]:
     return tuple(chart for chart in drawn if chart is not None)
 
 
+def _has_intervals(model: Json) -> bool:
+    return any(row.get("f1_ci") for row in model["per_class"])
+
+
 def _reliability(run: Run, model: Json, shelf: Shelf) -> Chart | None:
     name, ece = model["name"], share(model.get("ece"), 0).shown
     return _drawn(
         lambda: figures.reliability(run, name),
         shelf,
         f"{slug_of(name)}-reliability",
-        caption="Of the photos answered with some probability, how many are right? On the dashed "
-        f"line the two agree. Expected calibration error: {ece}.",
+        caption="Can its probabilities be believed? Of the photos answered with some probability, "
+        f"how many are right? On the dashed line the two agree. Expected calibration error: {ece}.",
         alt=f"Reliability diagram of {name}; expected calibration error {ece}",
     )

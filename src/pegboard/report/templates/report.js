@@ -136,9 +136,9 @@
   let waiting = [];
 
   const percent = (share) => {
-    if (share > 0 && share < 0.001) return '< 0.1 %';
-    if (share > 0.999 && share < 1) return '> 99.9 %';
-    return (100 * share).toFixed(1) + ' %';
+    if (share > 0 && share < 0.001) return '<\u00a00.1\u00a0%';
+    if (share > 0.999 && share < 1) return '>\u00a099.9\u00a0%';
+    return (100 * share).toFixed(1) + '\u00a0%';
   };
 
   const make = (tag, className, text) => {
