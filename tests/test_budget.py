@@ -38,3 +38,13 @@ def test_no_budget_is_never_spent() -> None:
     now[0] = 1e12
     assert not budget.spent
     budget.check(needed=1e9)
+
+
+def test_a_part_is_bounded_by_seconds_and_by_what_is_left() -> None:
+    now = [0.0]
+    budget = Budget(10.0, reserve=4.0, clock=lambda: now[0])
+    assert budget.at_most(2.0).remaining == 2.0
+    assert budget.at_most(100.0).remaining == 6.0
+    now[0] = 8.0
+    assert budget.at_most(2.0).spent
+    assert Budget(clock=lambda: now[0]).at_most(3.0).remaining == 3.0

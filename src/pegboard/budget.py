@@ -72,6 +72,10 @@ class Budget:
             return Budget(clock=self._clock)
         return Budget(max(0.0, self.remaining) * part, clock=self._clock)
 
+    def at_most(self, seconds: float) -> Budget:
+        """Return a budget of these seconds from now on, or of what is left if that is less."""
+        return Budget(min(seconds, max(0.0, self.remaining)), clock=self._clock)
+
     def check(self, needed: float = 0.0) -> None:
         """Raise BudgetSpent unless more than ``needed`` seconds are left."""
         if self.remaining <= needed:

@@ -93,7 +93,7 @@ def illustrate(
     if budget.spent:
         progress.message("note: the budget leaves no time for photos in the report")
         return None
-    limited = Budget(min(budget.remaining, MOST_SECONDS))
+    limited = budget.at_most(MOST_SECONDS)
     try:
         evidence = _Illustrator(photos, exhibits, limited, threads, progress).make()
         evidence.write(folder)
@@ -123,6 +123,7 @@ class _Illustrator:
         self.album = Album()
         self.notes: list[str] = []
         self.thumbnails: dict[str, str] = {}
+        self.gone: dict[str, str] = {}
         self.index = {row.path: index for index, row in enumerate(photos.rows)}
         self.shown = {
             exhibit.name: [exhibit.test.paths[index] for index in exhibit.mistakes[:MISTAKES]]
@@ -178,7 +179,10 @@ class _Illustrator:
         )
         chosen = list(islice(wanted, THUMBNAILS))
         self._add_thumbnails(chosen, self.budget.share(1 / 3), "photos for the report")
-        missing = sum(path not in self.thumbnails for path in wrong)
+        missing = len(wrong.keys() - self.thumbnails.keys() - self.gone.keys())
+        if self.gone:
+            count, why = len(self.gone), next(iter(self.gone.values()))
+            self.notes.append(f"{count} photo{'s' * (count > 1)} could not be shown: {why}")
         if missing:
             self.notes.append(
                 f"{missing} of {len(wrong)} misclassified test photos are not shown: at most "
@@ -187,7 +191,6 @@ class _Illustrator:
 
     def _add_thumbnails(self, paths: Iterable[str], budget: Budget, title: str) -> None:
         wanted = [path for path in dict.fromkeys(paths) if path not in self.thumbnails]
-        gone: list[str] = []
         with (
             ThreadPoolExecutor(self.threads) as pool,
             self.progress.step(title, len(wanted)) as bar,
@@ -200,10 +203,8 @@ class _Illustrator:
                     if isinstance(data, bytes):
                         self.thumbnails[path] = self.album.add(data)
                     else:
-                        gone.append(data)
+                        self.gone[path] = data
                 bar.advance(len(part))
-        if gone:
-            self.notes.append(f"{len(gone)} photos could not be shown; the first: {gone[0]}")
 
     def _thumbnail(self, path: str) -> bytes | str:
         """Return a photo's thumbnail, or why there is none."""
@@ -225,7 +226,8 @@ class _Illustrator:
     ) -> tuple[tuple[Views, ...], tuple[Views, ...]]:
         """Return photos as the model sees them, and as training changes them."""
         with self._noted(f"photos as {exhibit.name} sees them"):
-            paths = list(islice(in_turn(sampled.values()), SEEN))
+            there = (path for path in in_turn(sampled.values()) if path not in self.gone)
+            paths = list(islice(there, SEEN))
             indices = np.array([self.index[path] for path in paths], dtype=np.int64)
             pixels = self.photos.take(indices, exhibit.job.spec)
             seen = [
@@ -253,7 +255,12 @@ class _Illustrator:
     def _neighbours(self, how: Likeness) -> dict[str, tuple[Neighbour, ...]]:
         """Return the nearest training photos of every mistake shown, with thumbnails."""
         found: dict[str, tuple[Neighbour, ...]] = {}
-        shown = {self.index[path] for paths in self.shown.values() for path in paths}
+        shown = {
+            self.index[path]
+            for paths in self.shown.values()
+            for path in paths
+            if path not in self.gone
+        }
         with self._noted("the nearest training photos of mistakes"):
             budget = self.budget.share(1 / 2)
             for task in how.exhibit.tasks:
@@ -282,7 +289,7 @@ class _Illustrator:
     def _heats(self) -> dict[tuple[str, str], str]:
         """Return pictures of where each model looked, by model and path: the best model first."""
         pictures: dict[tuple[str, str], str] = {}
-        allowed = Budget(min(self.budget.remaining, HEAT_SECONDS))
+        allowed = self.budget.at_most(HEAT_SECONDS)
         total = sum(self._heats_wanted(exhibit) for exhibit in self.exhibits)
         with self.progress.step("where the models looked", total) as bar:
             for number, exhibit in enumerate(self.exhibits):
@@ -302,8 +309,11 @@ class _Illustrator:
         """Yield path and picture while the time lasts; each says how long the next will take."""
         by_this_model = set(exhibit.tasks[0].test.tolist())
         # With folds, the kept model is that of the first: it knows the photos of the others.
-        paths = [p for p in self.shown[exhibit.name] if self.index[p] in by_this_model]
-        paths = paths[: self._heats_wanted(exhibit)]
+        paths = [
+            path
+            for path in self.shown[exhibit.name][: self._heats_wanted(exhibit)]
+            if self.index[path] in by_this_model and path not in self.gone
+        ]
         predicted = dict(zip(exhibit.test.paths, exhibit.test.predicted.tolist(), strict=True))
         if not paths:
             return
