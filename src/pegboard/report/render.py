@@ -41,15 +41,19 @@ def write_report(run_folder: Path) -> Path:
     """
     require_extra("matplotlib", "report")
     from pegboard.report.cards import write_cards  # noqa: PLC0415
+    from pegboard.report.figures import others  # noqa: PLC0415
     from pegboard.report.gather import build_context  # noqa: PLC0415
     from pegboard.report.run import Run  # noqa: PLC0415
 
     folder = RunFolder(run_folder)
     run = Run.read(folder)
     folder.plots.mkdir(exist_ok=True)
-    context = build_context(run, PlotShelf(folder.plots))
+    write_cards(run)  # first: the page has a link to each
+    shelf = PlotShelf(folder.plots)
+    context = build_context(run, shelf)
+    for name, figure in others(run, shelf.names):
+        shelf.save(name, figure)
     write_text_atomically(folder.report, render(context))
-    write_cards(run)
     return folder.report
 
 
@@ -58,14 +62,23 @@ class PlotShelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.names: set[str] = set()
 
-    def put(self, name: str, figure: Figure, *, caption: str, alt: str) -> Chart:
-        """Save the figure as ``name.png`` and ``name.svg`` and return it for the page."""
-        from pegboard.report.charts import embeddable, embeddable_png, to_png, to_svg  # noqa: PLC0415
+    def save(self, name: str, figure: Figure) -> tuple[str, bytes]:
+        """Save the figure as ``name.svg`` and ``name.png`` and return what these hold."""
+        from pegboard.report.charts import to_png, to_svg  # noqa: PLC0415
 
         svg, png = to_svg(figure), to_png(figure)
         write_text_atomically(self._folder / f"{name}.svg", svg)
         write_bytes_atomically(self._folder / f"{name}.png", png)
+        self.names.add(name)
+        return svg, png
+
+    def put(self, name: str, figure: Figure, *, caption: str, alt: str) -> Chart:
+        """Save the figure and return it for the page."""
+        from pegboard.report.charts import embeddable, embeddable_png  # noqa: PLC0415
+
+        svg, png = self.save(name, figure)
         picture = (
             embeddable(svg, name=name, alt=alt)
             if len(svg) <= LARGEST_SVG

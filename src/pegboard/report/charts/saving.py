@@ -33,7 +33,13 @@ def to_png(figure: Figure) -> bytes:
     """Return the figure as a PNG at 120 dots per inch."""
     target = io.BytesIO()
     with style(), _without_warnings():
-        figure.savefig(target, format="png", dpi=120, metadata={"Software": None})
+        figure.savefig(
+            target,
+            format="png",
+            dpi=120,
+            metadata={"Software": None},
+            pil_kwargs={"compress_level": 4},
+        )
     return target.getvalue()
 
 
