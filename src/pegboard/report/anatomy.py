@@ -91,6 +91,6 @@ def card_of(run: Run, model: Json, recipe: Mapping[str, Any], files: ModelFolder
             "how it does on photos taken elsewhere or otherwise, and on things of no such class",
         ),
     )
-    whole = files.path / "card.html"
-    link = f"models/{files.slug}/{whole.name}" if whole.exists() else ""
+    whole = files.card_page
+    link = whole.relative_to(run.folder.path).as_posix() if whole.exists() else ""
     return Card(facts, link)
