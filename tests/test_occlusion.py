@@ -27,7 +27,7 @@ def brightness_of(rows: slice, columns: slice):
     channels=st.sampled_from([1, 3]),
     low=st.booleans(),
     right=st.booleans(),
-    grid=st.integers(3, 8),
+    grid=st.integers(4, 8),
 )
 def test_a_model_that_looks_at_one_quarter_has_its_maximum_there(
     height: int, width: int, channels: int, *, low: bool, right: bool, grid: int

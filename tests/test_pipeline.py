@@ -25,6 +25,7 @@ from sklearn import metrics
 from conftest import draw_photo
 from pegboard.bundle import read_bundle
 from pegboard.cli import run
+from pegboard.evidence import Evidence
 from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import read_manifest
 from pegboard.prepare import prepare
@@ -128,7 +129,7 @@ class TestRunFolder:
         path = digits.folder.path
         assert {file.name for file in path.iterdir()} == {
             "run.json", "manifest.csv", "intake.json", "leaderboard.json", "report.html", "plots",
-            "models",
+            "models", "evidence.json", "pictures.zip",
         }  # fmt: skip
         for name in ("lm", "nn"):
             files = {
@@ -513,6 +514,11 @@ class TestBackbone:
         assert fit["scores"][fit["chosen"]] == max(fit["scores"].values())
         chosen = read_bundle(folder / "probe-efficientnet_lite0.pegboard").info.input.fit
         assert chosen == fit["chosen"]
+        evidence = Evidence.read(RunFolder(tmp_path / "run"))
+        assert evidence.neighbours_by.startswith("pretrained features of efficientnet_lite0")
+        for model in evidence.models.values():
+            assert all(mistake.neighbours for mistake in model.mistakes)
+        assert any(model.mistakes for model in evidence.models.values())
 
     def test_a_budget_too_short_to_choose_the_fit(self, tmp_path: Path) -> None:
         draw_tree(tmp_path / "photos", 8, size=(84, 56))
