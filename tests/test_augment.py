@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegboard.augment import augment
+from pegboard.augment import augment, cutmix
 from pegboard.recipes import PHOTO_LIGHT, Augmentation
 
 
@@ -84,3 +84,21 @@ def test_magnification_shows_less_of_the_photo(monkeypatch: pytest.MonkeyPatch) 
     images[..., 5:15, 5:15] = 1
     enlarged = augment(images, Augmentation(scale=(1.0, 2.0)), seeded())
     assert enlarged.mean() > 0.95, "a square of half the side fills the photo at factor 2"
+
+
+@given(seed=st.integers(0, 10_000), height=st.integers(1, 20), width=st.integers(1, 20))
+@settings(deadline=None, max_examples=60)
+def test_cutmix_says_how_much_of_a_photo_is_still_its_own(seed: int, height: int, width: int):
+    count = 5
+    images = torch.arange(count, dtype=torch.float32)[:, None, None, None].expand(
+        count, 3, height, width
+    )
+    mixed, partners, share = cutmix(images, torch.Generator().manual_seed(seed))
+    own = (mixed == images)[:, 0].double().mean(dim=(1, 2))
+    other = (mixed == partners[:, None, None, None])[:, 0].double().mean(dim=(1, 2))
+    alone = partners == torch.arange(count)
+    assert own[alone].eq(1).all()
+    assert torch.allclose(own[~alone], torch.tensor(share, dtype=torch.float64))
+    assert torch.allclose(other[~alone], torch.tensor(1 - share, dtype=torch.float64))
+    assert images[0].max() == 0
+    assert images[-1].min() == count - 1

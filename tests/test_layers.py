@@ -20,7 +20,7 @@ ORDER = [
     *("images", "pictures", "occlusion", "sources", "intake", "duplicates"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
-    *("embed", "loader", "augment", "train", "checkpoint", "learn"),
+    *("embed", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("history", "bundle", "report"),
     *("export", "rows", "predict", "speed", "verify"),
@@ -40,7 +40,16 @@ ORDER = [
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}
-MAY_IMPORT_TORCH = {"augment", "models", "train", "checkpoint", "learn", "export", "dryrun"}
+MAY_IMPORT_TORCH = {
+    "augment",
+    "averaging",
+    "models",
+    "train",
+    "checkpoint",
+    "learn",
+    "export",
+    "dryrun",
+}
 LIGHT = ["pegboard", "pegboard.cli", "pegboard.predict", "pegboard.embed", "pegboard.report"]
 
 

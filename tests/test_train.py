@@ -119,9 +119,10 @@ class StopAfter:
         return self.inner.load(module)
 
 
+@pytest.mark.parametrize("extras", [{}, {"cutmix": 0.5, "average": 0.9}], ids=["plain", "averaged"])
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    digits: TrainingData, tmp_path: Path, stop_after: int
+    digits: TrainingData, tmp_path: Path, stop_after: int, extras: dict[str, float]
 ) -> None:
     two_phases = replace(
         RECIPE,
@@ -129,6 +130,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
             Phase(epochs=3, learning_rate=3e-3),
             Phase(epochs=2, learning_rate=1e-3, schedule="constant", optimizer="adam"),
         ),
+        **extras,
     )
     whole = trainer(digits, two_phases)
     expected = whole.fit()
@@ -142,6 +144,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     state = resumed.fit()
     assert torch.equal(weights_of(whole.module), weights_of(resumed.module))
     assert [r.val_loss for r in state.history] == [r.val_loss for r in expected.history]
+
+
+def test_the_average_of_the_weights_is_what_answers(digits: TrainingData) -> None:
+    averaged = trainer(digits, replace(RECIPE, average=0.95, cutmix=0.3, keep="last"))
+    state = averaged.fit()
+    kept = averaged.module.state_dict()
+    assert all(torch.equal(kept[key], value) for key, value in state.average.items())
+    logits = logits_of(averaged.module, digits.inputs[digits.validation], averaged.prepare)
+    right = (logits.argmax(1) == digits.labels[digits.validation]).mean()
+    assert right == state.history[-1].val_accuracy
+    assert state.steps == RECIPE.epochs * 11
 
 
 def test_a_checkpoint_of_another_job_is_not_used(digits: TrainingData, tmp_path: Path) -> None:

@@ -70,6 +70,38 @@ def augmented_views(
     return views
 
 
+def cutmix(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    """Paste a rectangle of another photo of the batch into each photo.
+
+    CutMix: Yun et al. 2019, arXiv:1905.04899. One rectangle for the whole batch, its area
+    uniform between none and all of the photo before it is cut off at the border.
+
+    Parameters
+    ----------
+    images
+        ``(N, C, H, W)``.
+
+    Returns
+    -------
+    The mixed photos, for each the index ``(N,)`` of the photo that was pasted in, and the share
+    of the area that is still its own.
+    """
+    height, width = images.shape[2:]
+    area, middle_row, middle_column = torch.rand(3, generator=generator).tolist()
+    partners = torch.randperm(len(images), generator=generator)
+    rows = _span(middle_row, math.sqrt(area), height)
+    columns = _span(middle_column, math.sqrt(area), width)
+    mixed = images.clone()
+    mixed[:, :, rows, columns] = images[partners.to(images.device)][:, :, rows, columns]
+    pasted = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return mixed, partners, 1 - pasted / (height * width)
+
+
+def _span(middle: float, share: float, length: int) -> slice:
+    centre, half = int(middle * length), int(share * length) // 2
+    return slice(max(centre - half, 0), min(centre + half, length))
+
+
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator) * (high - low) + low
 

@@ -70,6 +70,7 @@ class FileCheckpoint:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         state = TrainingState.from_json(json.loads(header["state"]))
         state.best_weights = _part(tensors, "best.") or None
+        state.average = _part(tensors, "average.") or None
         module.load_state_dict(_part(tensors, "module."))
         return state, _optimizer_state(_part(tensors, "optimizer."), json.loads(header["groups"]))
 
@@ -81,6 +82,7 @@ class FileCheckpoint:
 def _flatten(module: nn.Module, state: TrainingState, optimizer: Any) -> dict[str, Tensor]:
     tensors = {f"module.{key}": value for key, value in module.state_dict().items()}
     tensors |= {f"best.{key}": value for key, value in (state.best_weights or {}).items()}
+    tensors |= {f"average.{key}": value for key, value in (state.average or {}).items()}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)

@@ -113,6 +113,12 @@ class Recipe:
         Weights of the ``best`` epoch on validation, or of the ``last``.
     class_weights
         Weight the loss by inverse class frequency, capped (``split.class_weights``).
+    cutmix
+        Share of the batches in which a part of each photo is replaced by another photo
+        (``augment.cutmix``).
+    average
+        What remains of the moving average of the weights after a step
+        (``averaging.update_average``); 0: the weights themselves answer.
     low_precision
         Allow bf16 or fp16 autocast where the machine is faster with it.
     """
@@ -126,6 +132,8 @@ class Recipe:
     keep: Literal["best", "last"] = "best"
     class_weights: bool = True
     warm_head: bool = False
+    cutmix: float = 0.0
+    average: float = 0.0
     low_precision: bool = True
 
     @property

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pegboard.augment import augment
+from pegboard.augment import augment, cutmix
+from pegboard.averaging import copy_weights, update_average, weights_of
 from pegboard.budget import Budget
 from pegboard.errors import PegboardError
 from pegboard.inputs import InputSpec
@@ -40,8 +41,9 @@ class EpochRecord:
     """Figures of one epoch; a row of ``history.csv``.
 
     Training figures are running means over the epoch's batches, as seen by the model in
-    training mode (augmented photos, dropout on); validation figures are of the whole
-    validation split after the epoch.
+    training mode (augmented and mixed photos, dropout on); validation figures are of the whole
+    validation split after the epoch, answered with the averaged weights where the recipe
+    averages.
     """
 
     epoch: int
@@ -88,11 +90,14 @@ class TrainingState:
     best_watched: float = -math.inf
     history: list[EpochRecord] = field(default_factory=list)
     best_weights: dict[str, Tensor] | None = None
+    average: dict[str, Tensor] | None = None
+    steps: int = 0
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the weights as plain JSON values."""
-        kept = {key: value for key, value in vars(self).items() if key != "best_weights"}
+        weights = ("best_weights", "average")
+        kept = {key: value for key, value in vars(self).items() if key not in weights}
         return kept | {"history": [asdict(record) for record in self.history]}
 
     @classmethod
@@ -332,15 +337,33 @@ class Trainer:
     def _train_step(
         self, optimizer: torch.optim.Optimizer, batch: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        inputs = self.prepare(batch, True, self._generator)
+        inputs, labels = self.prepare(batch, True, self._generator), labels.to(self.device)
+        inputs, partners, share = self._mix(inputs)
         with self._autocast():
             logits = self.module(inputs)
-        loss = self.loss(logits.float(), labels.to(self.device))
+        loss = share * self.loss(logits.float(), labels)
+        if share < 1:
+            loss = loss + (1 - share) * self.loss(logits.float(), labels[partners.to(self.device)])
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.step(optimizer)
         self.scaler.update()
+        self._average()
         return loss.detach(), logits.detach()
+
+    def _mix(self, inputs: Tensor) -> tuple[Tensor, Tensor, float]:
+        chance = torch.rand(1, generator=self._generator).item() if self.recipe.cutmix else 1.0
+        if chance >= self.recipe.cutmix:
+            return inputs, torch.arange(len(inputs)), 1.0
+        return cutmix(inputs, self._generator)
+
+    def _average(self) -> None:
+        if not self.recipe.average:
+            return
+        self.state.steps += 1
+        if self.state.average is None:
+            self.state.average = copy_weights(self.module)
+        update_average(self.state.average, self.module, self.recipe.average, self.state.steps)
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, phase: Phase, at: float) -> None:
         # A budget that ends before the epochs do must end at a small rate all the same.
@@ -355,7 +378,8 @@ class Trainer:
         return min(1.0, 1 - self.budget.remaining / max(self._time_given, 1e-9))
 
     def _validate(self) -> tuple[float, NDArray[np.int64]]:
-        logits = self._logits(self.data.validation)
+        with weights_of(self.module, self.state.average):
+            logits = self._logits(self.data.validation)
         labels = torch.from_numpy(self.data.labels[self.data.validation])
         loss = nn.functional.cross_entropy(logits, labels).item()
         predicted = logits.argmax(1).numpy()
@@ -397,9 +421,15 @@ class Trainer:
         if watched >= state.best_watched:
             state.best_watched, state.best_epoch, state.waited = watched, record.epoch, 0
             if self.recipe.keep == "best":
-                state.best_weights = copy_weights(self.module)
+                state.best_weights = self._answering_weights()
         else:
             state.waited += 1
+
+    def _answering_weights(self) -> dict[str, Tensor]:
+        average = self.state.average
+        if average is None:
+            return copy_weights(self.module)
+        return {key: value.clone() for key, value in average.items()}
 
     def _stop_diverged(self) -> None:
         self._stopped = True
@@ -422,6 +452,8 @@ class Trainer:
     def _keep_weights(self) -> None:
         if self.recipe.keep == "best" and self.state.best_weights is not None:
             self.module.load_state_dict(self.state.best_weights)
+        elif self.state.average is not None:
+            self.module.load_state_dict(self.state.average)
         self.module.eval()
 
 
@@ -450,11 +482,6 @@ def parameter_groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
         }
         for (in_backbone, decays), parameters in groups.items()
     ]
-
-
-def copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of all weights and buffers."""
-    return {key: value.detach().clone() for key, value in module.state_dict().items()}
 
 
 def evaluation_batch(inputs: NDArray[Any]) -> int:
