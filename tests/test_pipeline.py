@@ -134,7 +134,7 @@ class TestRunFolder:
         for name in ("lm", "nn"):
             files = {
                 "history.csv", "predictions.csv", "weights.safetensors", f"{name}.pegboard",
-                "training.json", "seed-6",
+                "training.json", "card.md", "card.html", "seed-6",
             }  # fmt: skip
             assert {file.name for file in (path / "models" / name).iterdir()} == files
             assert {file.name for file in (path / "models" / name / "seed-6").iterdir()} == {
