@@ -58,7 +58,8 @@ def pareto(points: Sequence[Point]) -> Figure:
         axes.set_xlabel("milliseconds for one photo (median; logarithmic)")
         axes.set_ylabel("accuracy on the test photos, %")
         _draw_baselines(axes, [point for point in points if not point.latency_ms])
-        figure.legend(loc="outside upper right", ncols=3)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside upper right", ncols=3)
         _name(figure, axes, shown)
     return figure
 
