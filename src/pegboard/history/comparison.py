@@ -45,8 +45,8 @@ from pegboard.runs import RunFolder, read_json, slug_of
 from pegboard.significance import Verdict, holm, mcnemar, verdict_of
 
 LEAST_COMMON = 20
-"""Test photos two runs must share to be compared on them: five mistakes more on fewer than
-that are no finding, whatever the rest of the photos say."""
+"""Test photos two runs must share to be compared on them: with fewer, McNemar's test can hardly
+show anything, while each run's own test photos still may."""
 
 OTHER_TASK = (
     f"the runs have other classes and fewer than {LEAST_COMMON} test photos in common, so the "
