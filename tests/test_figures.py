@@ -153,6 +153,9 @@ class TestCurves:
         wild = charts.History(epochs, {"loss": 4.0**epochs, "val_loss": 4.0**epochs})
         figure = charts.all_learning_curves({"calm": calm, "wild": wild})
         assert figure.axes[0].get_yscale() == "log"
+        figure.draw_without_rendering()
+        ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert ticks == [f"{float(text):g}" for text in ticks]
         assert charts.all_learning_curves({"calm": calm}).axes[0].get_yscale() == "linear"
 
     def test_colours_of_lines_are_told_apart_and_seen_on_white(self) -> None:

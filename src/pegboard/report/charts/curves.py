@@ -17,6 +17,7 @@ from pegboard.report.charts.style import (
     PAPER,
     SECOND,
     figure_of,
+    plain_numbers,
     shortened,
     style,
     whole_numbers,
@@ -141,6 +142,7 @@ def _scale_of_losses(axes: Axes, histories: Mapping[str, History]) -> None:
     losses = losses[np.isfinite(losses) & (losses > 0)]
     if losses.size and losses.max() > _WIDE * np.median(losses):
         axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
 
 
 def _curves(axes: Axes, history: History, name: str) -> None:

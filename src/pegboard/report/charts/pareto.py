@@ -53,7 +53,7 @@ def pareto(points: Sequence[Point]) -> Figure:
         for point in shown:
             _draw(axes, point)
         axes.set_xscale("log")
-        plain_numbers(axes)
+        plain_numbers(axes.xaxis)
         axes.margins(x=0.16, y=0.14)
         axes.set_xlabel("milliseconds for one photo (median; logarithmic)")
         axes.set_ylabel("accuracy on the test photos, %")

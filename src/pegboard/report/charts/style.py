@@ -17,6 +17,7 @@ from pegboard.errors import require_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from pegboard.report.charts.inline import InlineFigure
 
@@ -163,9 +164,9 @@ def whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
-def plain_numbers(axes: Axes) -> None:
+def plain_numbers(axis: Axis) -> None:
     """Write the numbers of a logarithmic axis as they are spoken: 2, 50, 1000."""
     ticker = require_extra("matplotlib.ticker", "report")
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
