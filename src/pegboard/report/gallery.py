@@ -7,15 +7,13 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from pegboard.evaluate import Predictions
 from pegboard.evidence import Evidence, Mistake, ModelEvidence, Views
 from pegboard.metrics import IntArray
 from pegboard.report.matrix import answered, cell
 from pegboard.report.model_context import MistakeView, Sight
 from pegboard.report.pieces import PhotoView
-from pegboard.report.store import Pictures
+from pegboard.report.store import Pictures, surest_mistakes
 
 MOST_MISTAKES = 24
 """Of the best model, on the page."""
@@ -38,11 +36,9 @@ def mistakes_of(
 ) -> tuple[MistakeView, ...]:
     """Return wrong answers, the most confident first, with what was kept to explain them."""
     kept = {mistake.path: mistake for mistake in evidence.mistakes} if evidence else {}
-    order = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
-    wrong = [int(place) for place in order if not predictions.right[place]]
     return tuple(
         _mistake(predictions, matrix, place, kept.get(predictions.paths[place]), pictures)
-        for place in wrong[:most]
+        for place in surest_mistakes(predictions)[:most]
     )
 
 

@@ -111,8 +111,15 @@ def _in_turns(groups: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _wrong(predictions: Predictions) -> list[str]:
     """Return the paths of the wrong answers, the most confident first."""
-    order = np.argsort(-predictions.probabilities.max(axis=1), kind="stable")
-    return [predictions.paths[int(place)] for place in order if not predictions.right[place]]
+    return [predictions.paths[place] for place in surest_mistakes(predictions)]
+
+
+def surest_mistakes(predictions: Predictions) -> list[int]:
+    """Return the places of the wrong answers, the most confident first."""
+    wrong = np.flatnonzero(~predictions.right)
+    confidence = predictions.probabilities[wrong].max(axis=1)
+    places: list[int] = wrong[np.argsort(-confidence, kind="stable")].tolist()
+    return places
 
 
 def photo_store(
