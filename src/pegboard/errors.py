@@ -12,6 +12,7 @@
       + RunFolderError       the output folder cannot be used
       + PlotUnavailable      a run does not hold what a figure shows
       + MissingExtra         an optional part is not installed
+      + FeaturesUnavailable  a check needs a backbone's features and cannot have them
     BudgetSpent              the time budget is used up (never reaches the user)
     Interrupted              Ctrl-C, with what to do to go on; exit code 130
     GateFound                exit code 3: a gate found what it looked for
@@ -76,6 +77,10 @@ class MissingExtra(PegboardError):
     """An optional part of pegboard is not installed."""
 
 
+class FeaturesUnavailable(PegboardError):
+    """A check needs the features of a backbone, and cannot have them."""
+
+
 class BudgetSpent(Exception):
     """The time budget is used up; the caller stops and reports what there is."""
 
@@ -89,7 +94,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class GateFound(PegboardError):
-    """A gate (``split --verify``, ``verify``) found what it looked for."""
+    """A gate (``check --fail-on``, ``split --verify``, ``verify``) found what it looked for."""
 
     exit_code = 3
 

@@ -45,6 +45,7 @@ def take_in(
     exclude: Collection[str] = (),
     threads: int | None = None,
     progress: Progress | None = None,
+    may_be_empty: bool = False,
 ) -> Intake:
     """Open every photo of a source.
 
@@ -60,6 +61,8 @@ def take_in(
         Decoding threads; None: one per core this process may use.
     progress
         Told about each photo.
+    may_be_empty
+        Return an intake without photos where none can be used, for who asks what is wrong.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def take_in(
     photos = [result for result in opened if isinstance(result, Photo)]
     unusable = [result for result in opened if isinstance(result, LeftOut)]
     left_out = [*listing.left_out, *excluded, *unusable]
-    if not photos:
+    if not photos and not may_be_empty:
         raise SourceError(_nothing_usable(source, listing, left_out))
     warnings = [*_changed_files(entries, opened), *_similar_classes(photos), *_wrapped(photos)]
     return Intake(photos, left_out, warnings)

@@ -96,7 +96,7 @@ def settings_from(source: str, **options: Any) -> Any:
     from pegboard.settings import CompareSettings
     from pegboard.split import parse_fractions
 
-    options["merge"] = _parse_merge(options.get("merge", ()))
+    options["merge"] = parse_merge(options.get("merge", ()))
     if options.get("budget") is not None:
         options["budget"] = parse_duration(options["budget"])
     if options.get("fractions") is not None:
@@ -105,7 +105,8 @@ def settings_from(source: str, **options: Any) -> Any:
     return CompareSettings(source=source, **given)
 
 
-def _parse_merge(texts: Sequence[str]) -> dict[str, str]:
+def parse_merge(texts: Sequence[str]) -> dict[str, str]:
+    """Return the classes of ``--merge FROM=INTO``, as typed."""
     merge = {}
     for text in texts:
         before, equals, into = text.partition("=")

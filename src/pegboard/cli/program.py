@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pegboard import __version__
+from pegboard.cli.check import check_command
 from pegboard.cli.compare import compare_command, demo_command
 from pegboard.cli.examples import example_photos_command
 from pegboard.cli.output import tell
@@ -132,6 +133,7 @@ def cli(debug: bool) -> None:
 for command in (
     compare_command,
     demo_command,
+    check_command,
     split_command,
     models_command,
     report_command,
