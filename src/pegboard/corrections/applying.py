@@ -1,93 +1,15 @@
-"""Corrections of labels: an append-only table of decisions, applied when photos are taken in.
-
-Photos are never touched. A later line about a photo replaces an earlier one.
-"""
+"""Corrections applied to photos when they are taken in."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from pegboard.errors import PegboardError
+from pegboard.corrections.ledger import Ledger
+from pegboard.corrections.lines import Correction
 from pegboard.photos import Intake, LeftOut, Photo
 from pegboard.sources.base import class_label
-
-COLUMNS = (
-    "time", "reviewer", "action", "path", "sha256", "label_before", "label_after", "reason",
-)  # fmt: skip
-ACTIONS = ("accept", "keep", "relabel", "drop", "same-object", "undo")
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """One decision about one photo.
-
-    ``accept`` takes a suggested label and ``relabel`` another one (both in ``label_after``);
-    ``keep`` confirms the label; ``drop`` leaves the photo out; ``undo`` takes the photo's
-    last decision back; ``same-object`` says something about groups, not labels.
-    """
-
-    action: str
-    path: str
-    sha256: str
-    label_before: str
-    label_after: str
-
-    @property
-    def label(self) -> str:
-        """The label decided on, empty where none is."""
-        return self.label_after or (self.label_before if self.action == "keep" else "")
-
-
-def read_corrections(file: str | Path) -> list[Correction]:
-    """Read ``corrections.csv``.
-
-    Raises
-    ------
-    PegboardError
-        When it is missing, lacks a column, or holds an unknown action.
-    """
-    try:
-        with Path(file).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
-            return _parse(file, csv.DictReader(opened))
-    except OSError as error:
-        raise PegboardError(f"corrections {file} cannot be read: {error.strerror}") from error
-    except csv.Error as error:
-        raise PegboardError(f"corrections {file} are not a CSV table: {error}") from error
-
-
-def _parse(file: str | Path, table: csv.DictReader[str]) -> list[Correction]:
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-    if missing:
-        raise PegboardError(
-            f"corrections {file} lack the columns {', '.join(missing)}; expected "
-            f"{', '.join(COLUMNS)}"
-        )
-    return [_correction(file, table.line_num, row) for row in table]
-
-
-def _correction(file: str | Path, line: int, row: Mapping[str, str | None]) -> Correction:
-    cells = {name: row[name] or "" for name in COLUMNS}
-    action = cells["action"]
-    if action not in ACTIONS:
-        raise PegboardError(
-            f"corrections {file}, line {line}: unknown action {action!r}; expected "
-            f"{', '.join(ACTIONS)}"
-        )
-    if action in ("accept", "relabel") and not cells["label_after"]:
-        raise PegboardError(f"corrections {file}, line {line}: {action} needs a label_after")
-    if not (cells["path"] or cells["sha256"]):
-        raise PegboardError(f"corrections {file}, line {line}: neither path nor sha256 is given")
-    return Correction(
-        action,
-        cells["path"],
-        cells["sha256"].lower(),
-        class_label(cells["label_before"]),
-        class_label(cells["label_after"]),
-    )
 
 
 def apply_corrections(
@@ -101,7 +23,8 @@ def apply_corrections(
 
     A photo is found by its checksum, so it may have moved; one whose checksum is not given, by
     its path. A label decided on holds for all copies (equal files, equal pixels) about which
-    nothing else was decided; a drop, for equal files under the same label.
+    nothing else was decided; a drop, for equal files under the same label. Photos said to show
+    the same object get one group, so that no split parts them.
 
     Parameters
     ----------
@@ -126,6 +49,7 @@ def apply_corrections(
             left_out.append(LeftOut(photo.path, "excluded", f"class {label} is excluded"))
         else:
             photos.append(photo if label == photo.label else replace(photo, label=label))
+    photos = _grouped(photos, decisions.same_objects)
     told = _told(used, decisions.unused(intake.photos))
     return replace(intake, photos=photos, left_out=left_out, warnings=[*intake.warnings, *told])
 
@@ -168,12 +92,14 @@ def _merged(label: str, merge: Mapping[str, str]) -> str:
 
 
 class _Decisions:
-    """The decisions that stand: the last about each photo that was not undone."""
+    """What was decided about each photo."""
 
-    def __init__(self, corrections: Iterable[Correction]) -> None:
-        standing = _standing(corrections)
-        self._exact = {(one.sha256, one.path): one for one in standing}
+    def __init__(self, corrections: Sequence[Correction]) -> None:
+        ledger = Ledger(corrections)
+        standing = ledger.standing()
+        self._exact = {one.photo: one for one in standing}
         self._by_sha256 = {one.sha256: one for one in standing if one.sha256}
+        self.same_objects = ledger.same_objects()
 
     def about(self, photo: Photo) -> Correction | None:
         """Return the decision about a photo, or about a copy that it has to follow."""
@@ -196,35 +122,37 @@ class _Decisions:
         )
 
 
-def _standing(corrections: Iterable[Correction]) -> list[Correction]:
-    """Return the decisions that stand, in the order they were made."""
-    history: dict[tuple[str, str], list[tuple[int, Correction]]] = {}
-    for number, correction in enumerate(corrections):
-        if correction.action == "same-object":
-            continue
-        key = (correction.sha256, correction.path)
-        if correction.action == "undo":
-            _undo(history, key)
-        else:
-            history.setdefault(key, []).append((number, correction))
-    standing = sorted((decisions[-1] for decisions in history.values() if decisions), key=_number)
-    return [correction for _, correction in standing]
+def _grouped(photos: list[Photo], same_objects: Sequence[Correction]) -> list[Photo]:
+    """Put photos that show one object into one group, joining the groups they had."""
+    by_path = {photo.path: photo for photo in photos}
+    by_sha256 = {photo.sha256: photo for photo in photos}
+    parent: dict[str, str] = {}
 
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
 
-def _undo(
-    history: Mapping[tuple[str, str], list[tuple[int, Correction]]], key: tuple[str, str]
-) -> None:
-    """Take back the last decision about a photo, or else about its copies elsewhere."""
-    sha256 = key[0]
-    alternatives = [history.get(key, [])] if history.get(key) else [
-        decisions for (other, _), decisions in history.items() if sha256 and other == sha256
-    ]  # fmt: skip
-    if made := [decisions for decisions in alternatives if decisions]:
-        max(made, key=lambda decisions: decisions[-1][0]).pop()
+    def name_of(photo: Photo) -> str:
+        return f"group {photo.group}" if photo.group is not None else f"photo {photo.path}"
 
-
-def _number(numbered: tuple[int, Correction]) -> int:
-    return numbered[0]
+    for one in same_objects:
+        photo = by_sha256.get(one.sha256) or by_path.get(one.path)
+        other = by_path.get(one.reason)
+        if photo and other:
+            first, second = sorted((root(name_of(photo)), root(name_of(other))))
+            parent[second] = first
+    # A group of the user's that was joined with nothing keeps its name.
+    joined = {name for name in parent if parent[name] != name} | {
+        root(name) for name in list(parent) if parent[name] != name
+    }
+    return [
+        replace(photo, group=root(name_of(photo)).partition(" ")[2])
+        if name_of(photo) in joined
+        else photo
+        for photo in photos
+    ]
 
 
 def _told(used: Mapping[str, int], absent: int) -> list[str]:
