@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import time
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -153,6 +154,19 @@ class TestChoice:
         rows = [ManifestRow(f"{i}", f"{i // 9}", "train", f"{i}", "") for i in range(2700)]
         found = samples(rows, np.arange(2700), [str(label) for label in range(300)])
         assert {len(paths) for paths in found.values()} == {2}
+
+    def test_many_photos_and_classes_take_no_time(self) -> None:
+        rng = np.random.default_rng(0)
+        paths = tuple(f"{number}.jpg" for number in range(30_000))
+        answers = rng.dirichlet(np.ones(100), len(paths))
+        labels = np.where(rng.random(len(paths)) < 0.5, answers.argmax(axis=1), 0)
+        classes = tuple(f"class {number}" for number in range(100))
+        many = [exhibit("lm", Predictions(paths, labels, answers, classes, paths))] * 3
+        started = time.process_time()
+        wrong, right = set(wrong_paths(many)), set(right_paths(many))
+        assert time.process_time() - started < 5
+        assert 14_000 < len(wrong) < 16_000
+        assert len(right) == 100 * RIGHT
 
     def test_groups_kept_together(self) -> None:
         rows = [ManifestRow(f"{i}", "a", "train", f"{i % 40}", "") for i in range(250)]

@@ -61,8 +61,10 @@ class Exhibit:
     @property
     def mistakes(self) -> list[int]:
         """Indices into ``test`` of wrong answers, most confident first."""
-        order = np.argsort(-self.test.probabilities.max(axis=1), kind="stable")
-        return [int(index) for index in order if not self.test.right[index]]
+        wrong = np.flatnonzero(~self.test.right)
+        confidence = self.test.probabilities[wrong].max(axis=1)
+        order: list[int] = wrong[np.argsort(-confidence, kind="stable")].tolist()
+        return order
 
 
 def in_turn(queues: Iterable[Iterable[T]]) -> Iterator[T]:
@@ -84,10 +86,10 @@ def wrong_paths(exhibits: Sequence[Exhibit]) -> Iterator[str]:
 
 def _confusions(exhibit: Exhibit) -> list[list[str]]:
     """Return the paths of each cell off the diagonal, most confident first, largest cell first."""
-    test = exhibit.test
+    test, predicted = exhibit.test, exhibit.test.predicted
     cells: dict[tuple[int, int], list[str]] = defaultdict(list)
     for index in exhibit.mistakes:
-        cells[int(test.labels[index]), int(test.predicted[index])].append(test.paths[index])
+        cells[int(test.labels[index]), int(predicted[index])].append(test.paths[index])
     return sorted(cells.values(), key=len, reverse=True)
 
 
@@ -106,8 +108,9 @@ def right_paths(exhibits: Sequence[Exhibit]) -> Iterator[str]:
 
 
 def _right_of_each_class(test: Predictions, votes: Mapping[str, int]) -> Iterator[list[str]]:
+    right = np.flatnonzero(test.right)
     for label in range(len(test.classes)):
-        of_class = np.flatnonzero(test.right & (test.labels == label)).tolist()
+        of_class = right[test.labels[right] == label].tolist()
         paths = sorted((test.paths[index] for index in of_class), key=lambda path: -votes[path])
         yield paths[:RIGHT]
 
