@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boards import digit_board
-from pegboard.words import count, digits, listing, percent, summary
+from pegboard.words import advice, count, digits, listing, percent, summary
 
 
 @pytest.fixture
@@ -213,3 +213,41 @@ def test_counting_and_listing() -> None:
     assert [listing(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         *("", "a", "a and b", "a, b and c")
     ]
+
+
+class TestAdvice:
+    """What would help most, from a board whose best model knows one class least."""
+
+    @pytest.fixture
+    def weakest(self, board: dict[str, Any]) -> dict[str, Any]:
+        best = next(row for row in board["models"] if row["name"] == board["best"])
+        return min(best["per_class"], key=lambda row: row["f1"])
+
+    def test_a_small_class_needs_photos(self, board: dict[str, Any], weakest) -> None:
+        train = dict.fromkeys(board["dataset"]["classes"], 120) | {weakest["label"]: 30}
+        (sentence,) = advice(board, train, 0)
+        assert sentence.startswith(f"{weakest['label']} is the class it knows least (F1 ")
+        assert f"F1 {weakest['f1']:.3f} on {weakest['support']} test photos" in sentence
+        assert "it has 30 training photos where half of the classes have 120 or more" in sentence
+        assert sentence.endswith(f"more photos of {weakest['label']} would probably help most.")
+
+    def test_a_class_with_photos_enough_needs_a_look(self, board: dict[str, Any], weakest) -> None:
+        train = dict.fromkeys(board["dataset"]["classes"], 120)
+        (sentence,) = advice(board, train, 0)
+        assert sentence.startswith(weakest["label"])
+        assert "more photos of" not in sentence
+        assert sentence.endswith("are worth a look before more photos are taken.")
+
+    def test_sure_mistakes_may_be_wrong_labels(self, board: dict[str, Any]) -> None:
+        train = dict.fromkeys(board["dataset"]["classes"], 120)
+        assert advice(board, train, 1)[-1].startswith(
+            "1 test photo was answered wrongly by fastcnn"
+        )
+        assert advice(board, train, 7)[-1].startswith("7 test photos were answered wrongly")
+
+    def test_nothing_to_say_of_a_perfect_model_or_of_none(self, board: dict[str, Any]) -> None:
+        best = next(row for row in board["models"] if row["name"] == board["best"])
+        for row in best["per_class"]:
+            row["f1"] = 1.0
+        assert advice(board, {}, 0) == []
+        assert advice(board | {"best": None}, {}, 3) == []

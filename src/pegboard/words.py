@@ -118,12 +118,11 @@ def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
 def _labels_to_check(best: Json, sure_mistakes: int) -> list[str]:
     if not sure_mistakes:
         return []
-    them = "it" if sure_mistakes == 1 else "them"
-    were = "was" if sure_mistakes == 1 else "were"
+    were, labels = ("was", "its label") if sure_mistakes == 1 else ("were", "their labels")
     return [
         f"{count(sure_mistakes, 'test photo')} {were} answered wrongly by {best['name']} with a "
-        f"probability of 90 % or more: look at the labels of {them} first, because a wrong label "
-        "looks like that too."
+        f"probability of 90 % or more: look at {labels} first, because a wrong label looks like "
+        "that too."
     ]
 
 
