@@ -240,9 +240,9 @@ class TestAdvice:
 
     def test_sure_mistakes_may_be_wrong_labels(self, board: dict[str, Any]) -> None:
         train = dict.fromkeys(board["dataset"]["classes"], 120)
-        assert advice(board, train, 1)[-1].startswith(
-            "1 test photo was answered wrongly by fastcnn"
-        )
+        one = advice(board, train, 1)[-1]
+        assert one.startswith("1 test photo was answered wrongly by fastcnn with a probability")
+        assert "look at its label first" in one
         assert advice(board, train, 7)[-1].startswith("7 test photos were answered wrongly")
 
     def test_nothing_to_say_of_a_perfect_model_or_of_none(self, board: dict[str, Any]) -> None:
