@@ -72,10 +72,13 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
         if named:
             small = None if counted else 7
             short = max(map(len, names)) <= 3
+            slanted: dict[str, Any] = (
+                {} if short else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+            )
             axes.set_xticks(
                 range(size),
                 names,
-                **({} if short else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}),
+                **slanted,
                 fontsize=small,
             )
             axes.set_yticks(range(size), names, fontsize=small)

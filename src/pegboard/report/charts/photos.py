@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pegboard.photos import Pixels
 from pegboard.report.charts.style import (
+    DOTS_PER_INCH,
     INK,
     MUTED,
     figure_of,
@@ -27,10 +28,9 @@ SIDE = 96
 
 GAP = 6
 
-_DOTS = 120
-"""Dots per inch, as PNG files have: there, a photo's dots are shown as they are."""
+_POINT = DOTS_PER_INCH / 72
+"""In dots of a PNG file, where a photo's dots are shown as they are."""
 
-_POINT = _DOTS / 72
 _LINE = 13 * _POINT
 _SMALLEST = 8
 
@@ -63,7 +63,7 @@ class Sheet:
 
     def __init__(self, width: float, height: float) -> None:
         self._canvas = np.zeros((round(height), round(width), 4), np.uint8)
-        self._words: list[tuple[float, float, str, dict[str, object]]] = []
+        self._words: list[tuple[float, float, str, dict[str, Any]]] = []
 
     def place(self, photo: Pixels, x: float, y: float, side: int = SIDE) -> None:
         """Put a photo into the middle of a square place, as large as it fits."""
@@ -73,7 +73,7 @@ class Sheet:
         self._canvas[top : top + height, left : left + width, :3] = photo
         self._canvas[top : top + height, left : left + width, 3] = 255
 
-    def write(self, x: float, y: float, words: str, **how: object) -> None:
+    def write(self, x: float, y: float, words: str, **how: Any) -> None:
         """Put a line of words; ``how`` as for :meth:`matplotlib.axes.Axes.text`."""
         self._words.append((x, y, words, how))
 
@@ -81,7 +81,7 @@ class Sheet:
         """Return what was put down."""
         height, width = self._canvas.shape[:2]
         with style():
-            figure = figure_of(width / _DOTS, height / _DOTS)
+            figure = figure_of(width / DOTS_PER_INCH, height / DOTS_PER_INCH)
             figure.set_layout_engine("none")
             axes: Axes = figure.add_axes((0, 0, 1, 1))
             axes.set_axis_off()
@@ -89,7 +89,8 @@ class Sheet:
                 self._canvas, extent=(0, width, height, 0), interpolation="none", aspect="auto"
             )
             for x, y, words, how in self._words:
-                axes.text(x, y, words, **({"va": "center", "fontsize": 9, "color": INK} | how))
+                usual: dict[str, Any] = {"va": "center", "fontsize": 9, "color": INK}
+                axes.text(x, y, words, **usual | how)
         return figure
 
 

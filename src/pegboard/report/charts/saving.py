@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
-from pegboard.report.charts.style import PAGE_COLOURS, style
+from pegboard.report.charts.style import DOTS_PER_INCH, PAGE_COLOURS, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,25 +22,37 @@ if TYPE_CHECKING:
 
 def to_svg(figure: Figure) -> str:
     """Return the figure as an SVG document: the same figure always gives the same text."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+
     target = io.StringIO()
-    with style(), _without_warnings():
-        metadata: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(target, format="svg", metadata=metadata)
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with style(), _without_warnings(), _as_it_was(figure):
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(target, metadata=metadata)
     return target.getvalue()
 
 
 def to_png(figure: Figure) -> bytes:
     """Return the figure as a PNG at 120 dots per inch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+
     target = io.BytesIO()
-    with style(), _without_warnings():
-        figure.savefig(
-            target,
-            format="png",
-            dpi=120,
-            metadata={"Software": None},
-            pil_kwargs={"compress_level": 4},
-        )
+    with style(), _without_warnings(), _as_it_was(figure):
+        figure.set_dpi(DOTS_PER_INCH)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(target, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
     return target.getvalue()
+
+
+@contextmanager
+def _as_it_was(figure: Figure) -> Iterator[None]:
+    """Draw on another canvas. ``savefig`` would do that too, but draws everything twice."""
+    canvas, dots = figure.canvas, figure.get_dpi()
+    try:
+        yield
+    finally:
+        figure.set_dpi(dots)
+        figure.set_canvas(canvas)
 
 
 @contextmanager

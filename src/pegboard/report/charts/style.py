@@ -96,6 +96,9 @@ _OTHER_SCRIPTS = (
 )  # fmt: skip
 """Fonts of letters that DejaVu Sans lacks, where they are installed."""
 
+DOTS_PER_INCH = 120
+"""Of PNG files."""
+
 LONGEST_NAME = 26
 """Characters of a class or model name shown in a figure."""
 
