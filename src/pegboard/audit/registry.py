@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pegboard.audit import balance, files, leaks
+from pegboard.audit import balance, copies, files, leaks, similar
 from pegboard.audit.findings import Finding, NotApplicable
 from pegboard.audit.subject import Subject
 
@@ -28,6 +28,8 @@ class Check(Protocol):
 
 CHECKS: tuple[Check, ...] = (
     files,
+    copies,
     balance,
     leaks,
+    similar,
 )
