@@ -27,8 +27,11 @@ ORDER = [
     *(
         "examples",
         "prepare",
+        "trees",
         "splitting",
         "checking",
+        "cleaning",
+        "review",
         "describe",
         "demo",
         "dryrun",

@@ -31,7 +31,7 @@ from pegboard.images import (
     sniff,
     to_pixels,
 )
-from pegboard.photos import Entry, Intake, LeftOut, Listing, Photo, Reason, Source
+from pegboard.photos import Entry, Intake, LeftOut, Listing, Photo, Pixels, Reason, Source
 from pegboard.progress import Progress
 
 _CHUNK = 32
@@ -209,23 +209,27 @@ def _photo(source: Source, entry: Entry) -> Photo:
         if isinstance(payload, bytes):
             sniff(payload[:HEAD_BYTES])
         raise UnusableImage("no-label", "not inside a class folder")
-    if isinstance(payload, bytes):
-        sha256, pixels = hashlib.sha256(payload).hexdigest(), decode(payload)
-    else:
-        sha256, pixels = array_sha256(np.asarray(payload)), to_pixels(payload)
+    pixels = decode(payload) if isinstance(payload, bytes) else to_pixels(payload)
     height, width, channels = pixels.shape
     return Photo(
         path=entry.path,
         label=entry.label,
         split=entry.split,
         group=entry.group,
-        sha256=sha256,
+        sha256=payload_sha256(payload),
         pixels=pixel_hash(pixels),
         height=height,
         width=width,
         channels=channels,
         signature=signature(pixels),
     )
+
+
+def payload_sha256(payload: bytes | Pixels) -> str:
+    """Return the SHA-256 of a file's bytes, or of dtype, shape and pixels of an array row."""
+    if isinstance(payload, bytes):
+        return hashlib.sha256(payload).hexdigest()
+    return array_sha256(np.asarray(payload))
 
 
 # --- What the user should know -----------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pegboard.duplicates import duplicate_groups
-from pegboard.errors import PegboardError, RunFolderError, SourceError, UnusableImage
+from pegboard.errors import PegboardError, SourceError, UnusableImage
 from pegboard.intake import choose_classes, take_in
 from pegboard.leaks import describe_leaks, leaking_pairs
 from pegboard.manifest import ManifestRow, is_manifest, write_manifest, write_rows
@@ -24,6 +22,7 @@ from pegboard.settings import DEFAULT_FRACTIONS, CompareSettings
 from pegboard.sources import SourceOptions, open_source
 from pegboard.sources.tables import ManifestSource
 from pegboard.split import Split, split_photos
+from pegboard.trees import check_new_folder, class_folders, free_path, safe_name, tree_in_place
 
 EXIT_LEAKS = 3
 
@@ -84,7 +83,7 @@ def _split_source(
     if out is not None:
         _check_out(out, source)
     if to_folders is not None:
-        _check_folders(to_folders, source)
+        check_new_folder(to_folders, source, "--to-folders")
     previous = previous_assignments(settings, source, progress)
     intake = _intake(source, settings, progress)
     split = split_photos(
@@ -218,18 +217,6 @@ def _check_out(out: Path, source: Source) -> None:
         )
 
 
-def _check_folders(folder: Path, source: Source) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(
-            f"--to-folders {folder} is not an empty folder; name one that is new or empty"
-        )
-    if Path(source.location).is_dir() and folder.resolve().is_relative_to(source.location):
-        raise RunFolderError(
-            f"--to-folders {folder} lies inside the source, whose photos it would mix with; "
-            "name a folder elsewhere"
-        )
-
-
 def copy_to_folders(
     source: Source,
     rows: Sequence[ManifestRow],
@@ -247,16 +234,8 @@ def copy_to_folders(
     PegboardError
         When a photo cannot be read or the folder cannot be written.
     """
-    folder = folder.absolute()
-    temporary = folder.with_name(f".pegboard-{secrets.token_hex(8)}")
-    try:
-        temporary.mkdir(parents=True)
+    with tree_in_place(folder) as temporary:
         _write_tree(source, rows, temporary, progress or Progress())
-        _move(temporary, folder)
-    except OSError as error:
-        raise PegboardError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_tree(
@@ -264,12 +243,12 @@ def _write_tree(
 ) -> None:
     from pegboard.images import encoded_file  # noqa: PLC0415
 
-    folders = _class_folders({row.label for row in rows})
+    folders = class_folders({row.label for row in rows})
     taken: set[Path] = set()
     with progress.step("copying photos", len(rows)) as step:
         for row in rows:
             name, data = encoded_file(row.path, _read(source, row.path))
-            target = _free(root / row.split / folders[row.label] / _safe(name), taken)
+            target = free_path(root / row.split / folders[row.label] / safe_name(name), taken)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             step.advance()
@@ -282,45 +261,6 @@ def _read(source: Source, path: str) -> bytes | Pixels:
         raise PegboardError(f"{path} cannot be copied: {error.detail}") from error
     except OSError as error:
         raise PegboardError(f"{path} cannot be copied: {error.strerror or error}") from error
-
-
-def _move(temporary: Path, folder: Path) -> None:
-    if not folder.exists():
-        temporary.rename(folder)
-        return
-    # An empty folder may be where the user stands, or a mount point: it stays.
-    for part in sorted(temporary.iterdir()):
-        part.rename(folder / part.name)
-
-
-def _class_folders(labels: set[str]) -> dict[str, str]:
-    """Return a folder name for every class; two classes never share one."""
-    folders: dict[str, str] = {}
-    taken: set[str] = set()
-    # Names that are fine as they are come first and keep them.
-    for label in sorted(labels, key=lambda label: (_safe(label) != label, label)):
-        name, number = _safe(label), 2
-        while name in taken:
-            name, number = f"{_safe(label)}-{number}", number + 1
-        taken.add(name)
-        folders[label] = name
-    return folders
-
-
-def _safe(name: str) -> str:
-    """Return a name that stays inside its folder and is not hidden."""
-    cleaned = name.replace("/", "_").replace("\\", "_").replace("\0", "_").lstrip(".")
-    return cleaned or "_"
-
-
-def _free(path: Path, taken: set[Path]) -> Path:
-    """Return the path, with a number behind it when taken; letter case does not part two."""
-    candidate, number = path, 2
-    while Path(str(candidate).casefold()) in taken:
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        number += 1
-    taken.add(Path(str(candidate).casefold()))
-    return candidate
 
 
 # --- verifying a given split --------------------------------------------------------------

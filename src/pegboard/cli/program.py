@@ -18,6 +18,7 @@ from pegboard.cli.compare import compare_command, demo_command
 from pegboard.cli.examples import example_photos_command
 from pegboard.cli.output import tell
 from pegboard.cli.parts import models_command, split_command
+from pegboard.cli.review import apply_command, review_command
 from pegboard.cli.runs import report_command, runs_group
 from pegboard.cli.use import export_command, predict_command, verify_command
 from pegboard.errors import Interrupted, PegboardError
@@ -134,6 +135,8 @@ for command in (
     compare_command,
     demo_command,
     check_command,
+    review_command,
+    apply_command,
     split_command,
     models_command,
     report_command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pegboard.corrections.lines import Correction
 
@@ -19,6 +19,7 @@ class Ledger:
 
     def __init__(self, corrections: Iterable[Correction] = ()) -> None:
         self._made: dict[Photo, list[tuple[int, Correction]]] = {}
+        self._at: dict[str, list[Photo]] = {}
         self._count = 0
         for correction in corrections:
             self.add(correction)
@@ -32,7 +33,10 @@ class Ledger:
         if correction.action == "undo":
             self._undo(correction.photo)
         else:
-            self._made.setdefault(correction.photo, []).append((self._count, correction))
+            if correction.photo not in self._made:
+                self._made[correction.photo] = []
+                self._at.setdefault(correction.path, []).append(correction.photo)
+            self._made[correction.photo].append((self._count, correction))
 
     def _undo(self, photo: Photo) -> None:
         """Take back the last decision about a photo, or else about its copies elsewhere."""
@@ -56,9 +60,10 @@ class Ledger:
         said = (one for made in self._made.values() for one in made)
         return [one for _, one in sorted(said, key=_number) if one.action == "same-object"]
 
-    def about(self, photo: Photo) -> Sequence[Correction]:
-        """Return the decisions about a photo that were not taken back, first to last."""
-        return [one for _, one in self._made.get(photo, ())]
+    def about(self, path: str) -> list[Correction]:
+        """Return the decisions about the photo at a path that were not taken back, in order."""
+        made = (one for photo in self._at.get(path, ()) for one in self._made[photo])
+        return [one for _, one in sorted(made, key=_number)]
 
     def last_of(self, reviewer: str) -> list[Correction]:
         """Return the last decision of a reviewer that holds: one line, or all of a batch.

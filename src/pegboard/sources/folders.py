@@ -15,6 +15,7 @@ OWN_FOLDERS = frozenset(("pegboard-runs", "pegboard-demo", "pegboard-check"))
 """Folder names that pegboard gives its outputs."""
 _FINDINGS_START = b"path,code,severity"
 _CORRECTIONS_START = b"time,reviewer,action"
+_APPLIED_START = b"path,source_path,done"
 
 
 class FolderSource:
@@ -136,6 +137,8 @@ def _is_own_file(file: Path) -> bool:
         return True
     if file.name == "findings.csv":
         return _starts(file, _FINDINGS_START)
+    if file.name == "pegboard-apply.csv":
+        return _starts(file, _APPLIED_START)
     return file.name == "corrections.csv" and _starts(file, _CORRECTIONS_START)
 
 
