@@ -246,7 +246,7 @@ def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) 
             "default", "gradient", (phase,), augmentation=augmentation, label_smoothing=0.1
         )
     phase = Phase(
-        trains="late", epochs=8, patience=3, learning_rate=1e-3, backbone_rate=0.5,
+        trains="late", epochs=8, patience=4, learning_rate=2e-3, backbone_rate=0.75,
         weight_decay=2e-2,
     )  # fmt: skip
     return Recipe(
@@ -256,6 +256,8 @@ def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) 
         augmentation=augmentation,
         label_smoothing=0.1,
         warm_head=True,
+        cutmix=0.4,
+        average=0.98,
     )
 
 

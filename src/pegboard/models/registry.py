@@ -156,13 +156,6 @@ BACKBONES: dict[str, BackboneInfo] = {
 SMALL_SIDE = 64
 """Photos that all have one size up to this side are used as they are by the small nets."""
 
-TRAINED_SIDE = 192
-"""Side at which a backbone is trained: a step takes a quarter less than at 224.
-
-Training at 160 and answering at 224 was tried on 3,360 tool photos: test macro-F1 .885 after 6
-epochs, against .905 at 192 (n = 720 each, one split seed each).
-"""
-
 NOTEBOOK_SIDE = 150
 """The tools notebook stretched its photos to this side for every backbone."""
 
@@ -311,8 +304,6 @@ def input_spec(
     size, own_mean, own_std = _backbone_input(name.base)
     if recipe == "notebook" and name.mode != "probe":
         size = NOTEBOOK_SIDE
-    elif name.mode in ("finetune", "scratch") and name.base in BACKBONES:
-        size = min(size, TRAINED_SIDE)
     side = image_size or size
     return InputSpec(
         side,
