@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.audit.balance import UNEVEN
 from pegboard.budget import Budget
 from pegboard.corrections import apply_corrections, read_corrections
 from pegboard.embed import Embedder
@@ -50,9 +51,6 @@ from pegboard.split import Split, split_photos
 
 SQUARE = 1.02
 """Photos whose longer side is at most this many times the shorter need no fit."""
-
-UNEVEN = 3
-"""Classes are called uneven when the largest has this many times the photos of the smallest."""
 
 FIT_BUDGET = 0.25
 """Largest share of a time budget that choosing the fit may take."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pegboard.audit import balance, copies, files, leaks, similar
+from pegboard.audit import (
+    balance,
+    conflicts,
+    copies,
+    files,
+    leaks,
+    looks,
+    names,
+    shortcuts,
+    similar,
+)
 from pegboard.audit.findings import Finding, NotApplicable
 from pegboard.audit.subject import Subject
 
@@ -29,7 +39,11 @@ class Check(Protocol):
 CHECKS: tuple[Check, ...] = (
     files,
     copies,
+    names,
+    looks,
     balance,
-    leaks,
+    shortcuts,
     similar,
+    conflicts,
+    leaks,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.audit.traits import Traits, measure
 from pegboard.budget import Budget
 from pegboard.duplicates import DuplicateGroups, duplicate_groups
 from pegboard.embed import Embedder, Features
@@ -58,6 +59,7 @@ class Subject:
         self.facts: dict[str, Any] = {}
         """What a check wants to tell besides findings, as plain JSON; kept in ``check.json``."""
         self._features: Features | None = None
+        self._traits: Traits | None = None
 
     @property
     def photos(self) -> Sequence[Photo]:
@@ -95,6 +97,32 @@ class Subject:
     def groups(self) -> NDArray[np.int64]:
         """``(N,)`` duplicate group of every photo; no fold or split may part one."""
         return self.duplicates.codes
+
+    def near_pairs(self) -> list[tuple[int, int, float]]:
+        """Return confirmed near duplicates as ``(first, second, likeness 0..1)``, by index."""
+        return [
+            (pair.a, pair.b, min(1.0, max(0.0, float(pair.score))))
+            for pair in self.duplicates.pairs
+            if pair.kind == "near"
+        ]
+
+    def looks(self) -> Traits:
+        """Return simple statistics of every photo, measured once.
+
+        Raises
+        ------
+        BudgetSpent
+            When time runs out.
+        """
+        if self._traits is None:
+            self._traits = measure(
+                self.source,
+                self.photos,
+                threads=self.threads,
+                budget=self.budget,
+                progress=self.progress,
+            )
+        return self._traits
 
     def payload(self, index: int) -> bytes | Pixels:
         """Return a photo's file as it is, or its pixels where there is no file."""
