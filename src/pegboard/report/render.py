@@ -66,9 +66,9 @@ class PlotShelf:
 
     def save(self, name: str, figure: Figure) -> tuple[str, bytes]:
         """Save the figure as ``name.svg`` and ``name.png`` and return what these hold."""
-        from pegboard.report.charts import to_png, to_svg  # noqa: PLC0415
+        from pegboard.report.charts import to_files  # noqa: PLC0415
 
-        svg, png = to_svg(figure), to_png(figure)
+        svg, png = to_files(figure)
         write_text_atomically(self._folder / f"{name}.svg", svg)
         write_bytes_atomically(self._folder / f"{name}.png", png)
         self.names.add(name)

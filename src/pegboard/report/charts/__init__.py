@@ -22,7 +22,13 @@ from pegboard.report.charts.probability import (
     reliability,
     roc,
 )
-from pegboard.report.charts.saving import embeddable, embeddable_png, to_png, to_svg
+from pegboard.report.charts.saving import (
+    embeddable,
+    embeddable_png,
+    to_files,
+    to_png,
+    to_svg,
+)
 from pegboard.report.charts.scores import Point, accuracy_bars
 from pegboard.report.charts.style import (
     FIRST,
@@ -72,6 +78,7 @@ __all__ = [
     "roc",
     "sample_grid",
     "shortened",
+    "to_files",
     "to_png",
     "to_svg",
 ]
