@@ -14,6 +14,7 @@ from typing import Any
 from pegboard.audit.codes import NAMES
 from pegboard.audit.findings import Finding, write_findings
 from pegboard.audit.folder import DEFAULT, CheckFolder, CheckRecord
+from pegboard.audit.photos import write_photos
 from pegboard.audit.run import AuditResult, run_checks
 from pegboard.audit.subject import UNLABELLED, Subject
 from pegboard.budget import Budget
@@ -135,6 +136,7 @@ def check_source(
     result = run_checks(subject)
     record = _record(settings, subject, result, time.monotonic() - started)
     write_check(folder, record, result.findings)
+    write_photos(folder.photos, subject.photos)
     return Checked(folder, record, result.findings)
 
 

@@ -49,6 +49,11 @@ class CheckFolder:
         return self.path / "pictures.zip"
 
     @property
+    def photos(self) -> Path:
+        """The photos that were checked, so that ``review`` finds their features again."""
+        return self.path / "photos.csv"
+
+    @property
     def corrections(self) -> Path:
         """Decisions of people, written by ``review``; a check never touches it."""
         return self.path / "corrections.csv"
@@ -62,7 +67,8 @@ class CheckFolder:
 
     def remove_contents(self) -> None:
         """Remove what a check writes, and nothing else: corrections stay."""
-        for file in (self.findings, self.report, self.pictures, *self.path.glob(LEFTOVERS)):
+        named = (self.findings, self.report, self.pictures, self.photos)
+        for file in (*named, *self.path.glob(LEFTOVERS)):
             file.unlink(missing_ok=True)
         self.record.unlink(missing_ok=True)  # last: by it the folder is known to be ours
 

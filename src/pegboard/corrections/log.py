@@ -27,6 +27,9 @@ from pegboard.corrections.lines import (
 from pegboard.errors import PegboardError
 
 
+_HEADER = (",".join(COLUMNS) + "\n").encode()
+
+
 class CorrectionsLog:
     """An append-only log of decisions, safe for several processes at once.
 
@@ -154,14 +157,17 @@ class CorrectionsLog:
         status = os.fstat(file.fileno())
         if (status.st_dev, status.st_ino) != self._file or status.st_size < self._read:
             self._file, self._read, self.ledger = (status.st_dev, status.st_ino), 0, Ledger()
-        if not status.st_size:
-            self._write(file, (",".join(COLUMNS) + "\n").encode())
-            _flush_folder(self.path.parent)
-        if status.st_size == self._read:
+        if status.st_size and status.st_size == self._read:
             return
         file.seek(0)
         data = file.readall()
         end = end_of_whole_lines(data)
+        if not end and _HEADER.startswith(data):
+            # New, or cut off in its first line.
+            self._mend(file, data, 0)
+            self._write(file, _HEADER)
+            _flush_folder(self.path.parent)
+            return
         # Not what pegboard writes is refused before anything is changed.
         found = parse(self.path, data[:end])
         self._columns = columns_of(data[:end])
@@ -183,7 +189,7 @@ class CorrectionsLog:
                 f"{self.path}: the last line was cut off, as by a crash; it was moved to "
                 f"{aside.name}, and all decisions before it hold"
             )
-        elif not data.endswith((b"\n", b"\r")):
+        elif data and not data.endswith((b"\n", b"\r")):
             self._write(file, b"\n")
 
     def _write(self, file: FileIO, data: bytes) -> None:

@@ -102,7 +102,7 @@ class Site:
         """Go to a photo by its number; one that is not there means the nearest."""
         return self._go_to(min(max(to, 1), len(self._review.queue.cases)) - 1)
 
-    def bulk(self, at_least: float = 0.9) -> Response:
+    def bulk(self, at_least: float | None = None) -> Response:
         """Show what would be accepted together."""
         self._review.refresh()
         return self._bulk(at_least)
@@ -142,7 +142,7 @@ class Site:
         try:
             done = self._review.accept_all(sent.numbers("chosen"))
         except PegboardError as error:
-            return self._bulk(0.9, str(error))
+            return self._bulk(None, str(error))
         self._done = done.words
         return self._go_to(self._review.next_open(-1))
 
@@ -181,7 +181,7 @@ class Site:
         page = pages.case_page(review, number, self._access.token, said=done, trouble=trouble)
         return HTMLResponse(pages.render("case.html.j2", page), 409 if trouble else 200)
 
-    def _bulk(self, at_least: float, trouble: str = "") -> Response:
+    def _bulk(self, at_least: float | None, trouble: str = "") -> Response:
         page = pages.bulk_page(self._review, self._access.token, at_least, trouble=trouble)
         return HTMLResponse(pages.render("bulk.html.j2", page), 409 if trouble else 200)
 

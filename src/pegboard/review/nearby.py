@@ -30,8 +30,10 @@ class Near:
 class Nearby(Protocol):
     """Finds photos of a class to show beside a photo."""
 
-    words: str
-    """By what they were found."""
+    @property
+    def words(self) -> str:
+        """By what they are found."""
+        ...
 
     def of(self, path: str, label: str, count: int) -> Sequence[Near]:
         """Return up to ``count`` other photos of the class, nearest first."""

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from pegboard.audit.folder import DEFAULT, CheckFolder
+from pegboard.audit.photos import read_photos
+from pegboard.audit.subject import Subject
+from pegboard.budget import Budget
 from pegboard.corrections import CorrectionsLog
-from pegboard.errors import PegboardError, SourceError
+from pegboard.errors import BudgetSpent, PegboardError, SourceError
 from pegboard.evaluate import read_predictions
 from pegboard.evidence import Evidence
 from pegboard.intake import choose_classes
 from pegboard.manifest import read_manifest
-from pegboard.photos import Source
+from pegboard.photos import Intake, Source
 from pegboard.review.cases import cell_findings, parse_cell, queue_of
 from pegboard.review.gallery import Gallery
-from pegboard.review.nearby import KeptNeighbours, Nearby, Samples
+from pegboard.review.nearby import Arriving, ByFeatures, KeptNeighbours, Nearby, Samples
 from pegboard.review.session import Review
 from pegboard.runs import RunFolder, read_json, slug_of
 from pegboard.sources import SourceOptions, open_source
@@ -127,9 +130,23 @@ def _open_check(target: str, check: CheckFolder, corrections: Path | None, revie
     log = CorrectionsLog(corrections or check.corrections, reviewer)
     classes = _classes(labels)
     queue = queue_of(check.read_findings(), labels, classes)
-    nearby = Samples(labels)
+    nearby = Arriving(Samples(labels), lambda: _by_features(check, source))
     review = Review(source.name, queue, Gallery(source, labels), nearby, classes, log)
     return _opened(review, target)
+
+
+def _by_features(check: CheckFolder, source: Source) -> Nearby | None:
+    """Return what finds the nearest by the features that the check computed, if they are kept."""
+    if not check.photos.exists():
+        return None
+    photos = read_photos(check.photos)
+    # Without any time, features are read and never computed.
+    subject = Subject(source, Intake(photos, ()), budget=Budget(0.0))
+    try:
+        features = subject.features()
+    except BudgetSpent:
+        return None
+    return ByFeatures([one.path for one in photos], [one.label for one in photos], features)
 
 
 def source_options(settings: Mapping[str, Any]) -> SourceOptions:

@@ -26,6 +26,9 @@ BULK_MOST = 120
 BULK_STEPS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5, 0.0)
 """Scores from which suggestions can be accepted together."""
 
+BULK_START = 0.9
+"""Where a preview begins."""
+
 _QUESTIONS = {
     DISAGREE: "Reviewers do not agree. What is it?",
     "label-conflict": "The same picture lies in two classes. Which is right?",
@@ -271,15 +274,24 @@ def _numbers(review: Review, case: int) -> tuple[int, ...]:
     return () if number is None else (number,)
 
 
-def bulk_page(review: Review, token: str, at_least: float, *, trouble: str = "") -> BulkPage:
-    """Return the preview of what would be accepted together, surest first."""
+def bulk_page(
+    review: Review, token: str, at_least: float | None = None, *, trouble: str = ""
+) -> BulkPage:
+    """Return the preview of what would be accepted together, surest first.
+
+    Without a least score it is .9, or the highest that any open suggestion has.
+    """
     states = review.states()
-    found = [
+    suggested = [
         (number, case)
         for number, case in enumerate(review.queue.cases)
-        if states[number] == "open" and case.suggestion and case.score >= at_least
+        if states[number] == "open" and case.suggestion
     ]
-    found.sort(key=lambda pair: -pair[1].score)
+    suggested.sort(key=lambda pair: -pair[1].score)
+    if at_least is None:
+        highest = suggested[0][1].score if suggested else 1.0
+        at_least = next(step for step in BULK_STEPS if step <= min(BULK_START, highest))
+    found = [(number, case) for number, case in suggested if case.score >= at_least]
     shown = []
     for number, case in found[:BULK_MOST]:
         picture = _picture(review, case.path)

@@ -251,7 +251,9 @@ class Review:
 
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self.queue.cases):
-            raise Refused(f"there are {len(self.queue.cases)} photos, and none has number {number}")
+            raise Refused(
+                f"there are {len(self.queue.cases)} photos, and none has number {number + 1}"
+            )
         return number
 
     def _case(self, number: int) -> Case:
