@@ -153,8 +153,11 @@ def _plan(intake: Intake, labels: Mapping[str, str]) -> list[Line]:
     """Return what to do with every file of the source."""
     folders = class_folders({photo.label for photo in intake.photos})
     taken: set[Path] = set()
-    kept = [_kept(photo, folders[photo.label], labels, taken) for photo in intake.photos]
-    return [*kept, *(_left_out(item, labels) for item in intake.left_out)]
+    # Photos that stay in their class come first and keep their names.
+    stays = sorted(intake.photos, key=lambda photo: photo.label != labels[photo.path])
+    kept = {photo.path: _kept(photo, folders[photo.label], labels, taken) for photo in stays}
+    left_out = [_left_out(item, labels) for item in intake.left_out]
+    return [*(kept[photo.path] for photo in intake.photos), *left_out]
 
 
 def _kept(photo: Photo, folder: str, labels: Mapping[str, str], taken: set[Path]) -> Line:
