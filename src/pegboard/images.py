@@ -13,7 +13,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -261,10 +261,13 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
     with _damage_told(kind, data), _quiet():
         image = opener(data, kind)
         _check_size(image.size, max_pixels)
+        if kind == "JPEG":
+            _check_scans(data, image.size)
         if at_least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(None, (at_least, at_least))
-        image.load()
-        return _as_pixels(_oriented(image, kind))
+        with _turn(image.size):
+            image.load()
+            return _as_pixels(_oriented(image, kind))
 
 
 def to_pixels(payload: bytes | NDArray[np.uint8], *, at_least: int | None = None) -> Pixels:
@@ -306,11 +309,15 @@ class Header:
         Make and model in EXIF; empty where none are told.
     coarseness
         Mean step of a JPEG's quantisation of brightness, 1 (finest) to 255; NaN otherwise.
+    goes_on
+        Whether the file ends in the middle, behind a first picture that is whole: a GIF that was
+        cut off, or that never ends.
     """
 
     kind: str
     camera: str = ""
     coarseness: float = float("nan")
+    goes_on: bool = False
 
 
 def header(data: bytes) -> Header:
@@ -330,7 +337,8 @@ def header(data: bytes) -> Header:
         camera = _camera(image) if kind in ("JPEG", "WebP", "TIFF") else ""
         tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
         coarseness = float(np.mean(tables[0])) if tables.get(0) else float("nan")
-        return Header(kind, camera, coarseness)
+        goes_on = kind == "GIF" and not data.rstrip(b"\0").endswith(_ENDS["GIF"])
+        return Header(kind, camera, coarseness, goes_on)
 
 
 def _camera(image: Image.Image) -> str:
@@ -382,6 +390,31 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise UnusableImage(
             "too-large", f"{width} x {height} is {width * height:,} pixels; at most {max_pixels:,}"
         )
+
+
+MOST_WORK = 30 * MAX_PIXELS
+"""Most pixels times scans of a JPEG. A progressive photo has some ten scans; a file of 40 KB can
+hold thousands over millions of pixels, and each costs as much as a small photo."""
+
+
+def _check_scans(data: bytes, size: tuple[int, int]) -> None:
+    # Inside a scan every 0xFF is followed by 0 or a restart marker, so these start scans.
+    scans = data.count(b"\xff\xda")
+    if scans * size[0] * size[1] > MOST_WORK:
+        raise UnusableImage(
+            "too-large", f"JPEG: {scans:,} scans over {size[0]} x {size[1]} pixels take too long"
+        )
+
+
+LARGE = 1 << 26
+"""Pixels above which photos are decoded one at a time, in whatever threads: each takes up to 2.5 GB
+of memory on the way."""
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _turn(size: tuple[int, int]) -> AbstractContextManager[Any]:
+    return _ONE_AT_A_TIME if size[0] * size[1] > LARGE else nullcontext()
 
 
 _TRANSPOSE = {
@@ -436,10 +469,19 @@ def _bits(image: Image.Image) -> int:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    is_grey = image.mode in ("1", "L", "LA", "La")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(white, rgba).convert("L" if is_grey else "RGB")
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    result = Image.new(mode, image.size)
+    # In bands: whole copies of a large photo with 4 channels would take 3 GB.
+    for top in range(0, image.height, _BAND):
+        box = (0, top, image.width, min(top + _BAND, image.height))
+        rgba = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        result.paste(Image.alpha_composite(white, rgba).convert(mode), box)
+    return result
+
+
+_BAND = 1024
+"""Rows laid on white at a time."""
 
 
 # --- Decoders misbehave: keep that inside ------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from pegboard.audit.findings import Finding
 from pegboard.audit.subject import Subject
+from pegboard.errors import BudgetSpent
 from pegboard.images import IMAGE_SUFFIXES
 from pegboard.photos import LeftOut, Reason
 
@@ -19,9 +22,19 @@ NOT_OPENED: frozenset[Reason] = frozenset(("unsupported", "too-large"))
 
 
 def check(subject: Subject) -> list[Finding]:
-    """Report what intake could not use, file by file."""
+    """Report what intake could not use, file by file, and what of it is only a beginning."""
     findings = (_finding(item) for item in subject.intake.left_out)
-    return [finding for finding in findings if finding is not None]
+    return [*(finding for finding in findings if finding is not None), *_cut_off(subject)]
+
+
+def _cut_off(subject: Subject) -> Iterator[Finding]:
+    with suppress(BudgetSpent):
+        for photo, goes_on in zip(subject.photos, subject.looks().goes_on, strict=True):
+            if goes_on:
+                yield Finding(
+                    photo.path, "unreadable", "warning", 0.6,
+                    explanation="truncated: the file has no end; its first picture is used",
+                )  # fmt: skip
 
 
 def _finding(item: LeftOut) -> Finding | None:

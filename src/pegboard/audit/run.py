@@ -41,7 +41,10 @@ class AuditResult:
 
 
 def run_checks(subject: Subject, checks: Sequence[Check] = CHECKS) -> AuditResult:
-    """Run every check; one that cannot look, or finds no time, says so and the rest go on."""
+    """Run every check; one that cannot look, or finds no time, says so and the rest go on.
+
+    What costs time looks at the subject's budget; what is known already is told in any case.
+    """
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     for check in checks:
@@ -61,7 +64,6 @@ def run_checks(subject: Subject, checks: Sequence[Check] = CHECKS) -> AuditResul
 
 def _result(check: Check, subject: Subject) -> list[Finding] | NotApplicable:
     try:
-        subject.budget.check()
         return check.check(subject)
     except FeaturesUnavailable as error:
         return NotApplicable(str(error), blocked=True)

@@ -62,6 +62,8 @@ class Traits:
         Format and camera of each photo; empty where there is none.
     suffixes
         Ending of each name, lower case.
+    goes_on
+        As in :class:`~pegboard.images.Header`.
     """
 
     darkest: Column
@@ -80,6 +82,7 @@ class Traits:
     kinds: Sequence[str]
     cameras: Sequence[str]
     suffixes: Sequence[str]
+    goes_on: Sequence[bool]
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -146,6 +149,7 @@ def _table(photos: Sequence[Photo], rows: Sequence[_Row]) -> Traits:
         coarseness=np.array([row[0].coarseness for row in rows], np.float32),
         kinds=tuple(row[0].kind for row in rows),
         cameras=tuple(row[0].camera for row in rows),
+        goes_on=tuple(row[0].goes_on for row in rows),
         suffixes=tuple(PurePosixPath(photo.path).suffix.lower() for photo in photos),
     )
 
