@@ -22,7 +22,7 @@ ORDER = [
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
-    *("history", "bundle", "report"),
+    *("audit_words", "audit_table", "history", "bundle", "report"),
     *("export", "rows", "predict", "speed", "verify"),
     *(
         "examples",
@@ -35,6 +35,7 @@ ORDER = [
         "describe",
         "demo",
         "dryrun",
+        "before",
         "finish",
         "illustrate",
         "folds",

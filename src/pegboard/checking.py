@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pegboard.audit.codes import NAMES
+from pegboard.audit.exhibits import Exhibits, make_exhibits
 from pegboard.audit.findings import Finding, write_findings
 from pegboard.audit.folder import DEFAULT, CheckFolder, CheckRecord
 from pegboard.audit.photos import write_photos
@@ -24,8 +25,10 @@ from pegboard.intake import take_in
 from pegboard.leaderboard import machine_info
 from pegboard.manifest import ManifestRow, fingerprint
 from pegboard.photos import Intake, Listing, Photo, Pixels, Source
+from pegboard.pictures import write_pictures
 from pegboard.prepare import refuse_run_folder
 from pegboard.progress import Progress
+from pegboard.report.check_page import write_check_page
 from pegboard.runs import write_json
 from pegboard.sources import SourceOptions, open_source
 
@@ -103,7 +106,7 @@ class Checked:
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         record = self.record.to_json()
-        del record["thumbnails"]
+        del record["thumbnails"], record["samples"]
         return record | {
             "folder": str(self.folder.path),
             "findings": [asdict(finding) for finding in self.counted],
@@ -134,9 +137,11 @@ def check_source(
     intake = intake_to_check(source, settings, progress)
     subject = Subject(source, intake, threads=settings.threads, progress=progress, budget=budget)
     result = run_checks(subject)
-    record = _record(settings, subject, result, time.monotonic() - started)
-    write_check(folder, record, result.findings)
+    exhibits = make_exhibits(subject, result.findings)
+    record = _record(settings, subject, result, exhibits, time.monotonic() - started)
+    write_check(folder, record, result.findings, exhibits)
     write_photos(folder.photos, subject.photos)
+    write_check_page(folder)
     return Checked(folder, record, result.findings)
 
 
@@ -232,7 +237,9 @@ def _first_parent(path: Path) -> Path:
     return next(parent for parent in path.absolute().parents if parent.exists())
 
 
-def write_check(folder: CheckFolder, record: CheckRecord, findings: Sequence[Finding]) -> None:
+def write_check(
+    folder: CheckFolder, record: CheckRecord, findings: Sequence[Finding], exhibits: Exhibits
+) -> None:
     """Replace what an earlier check wrote in the folder."""
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -242,10 +249,15 @@ def write_check(folder: CheckFolder, record: CheckRecord, findings: Sequence[Fin
     # First: a folder in which anything else lies is known to be ours.
     write_json(folder.record, record.to_json())
     write_findings(folder.findings, findings)
+    write_pictures(folder.pictures, exhibits.pictures)
 
 
 def _record(
-    settings: CheckSettings, subject: Subject, result: AuditResult, seconds: float
+    settings: CheckSettings,
+    subject: Subject,
+    result: AuditResult,
+    exhibits: Exhibits,
+    seconds: float,
 ) -> CheckRecord:
     photos, intake = subject.photos, subject.intake
     return CheckRecord(
@@ -259,6 +271,8 @@ def _record(
         outcomes=tuple(result.outcomes),
         facts=result.facts,
         thresholds=result.thresholds,
+        thumbnails=exhibits.thumbnails,
+        samples=exhibits.samples,
         warnings=tuple(intake.warnings),
         fingerprint=_fingerprint(photos),
         versions=machine_info().versions,

@@ -107,8 +107,10 @@ class CheckRecord:
         One per code.
     facts, thresholds
         As in :class:`~pegboard.audit.run.AuditResult`.
-    thumbnails
-        Picture of each photo that the page shows, by path.
+    thumbnails, samples
+        As in :class:`~pegboard.audit.exhibits.Exhibits`: what the page shows of photos.
+    warnings
+        What intake said.
     fingerprint
         Hash of the photos checked: paths, labels and contents.
     versions, seconds, finished
@@ -126,6 +128,7 @@ class CheckRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     thumbnails: Mapping[str, str] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     fingerprint: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -57,7 +57,8 @@ class Subject:
         self.progress = progress or Progress()
         self.budget = budget or Budget()
         self.facts: dict[str, Any] = {}
-        """What a check wants to tell besides findings, as plain JSON; kept in ``check.json``."""
+        """What a check tells besides findings, as plain JSON by name; kept in ``check.json``. Of a
+        fact that is a dictionary with a sentence ``words``, terminal and page show the sentence."""
         self._features: Features | None = None
         self._traits: Traits | None = None
 

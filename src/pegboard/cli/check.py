@@ -64,6 +64,7 @@ def check_command(
     pegboard check photos/
     pegboard check photos/ --fail-on unreadable,leak
     """
+    from pegboard.audit_table import check_text
     from pegboard.budget import parse_duration
     from pegboard.checking import CheckSettings, check_source, codes_to_fail_on
 
@@ -79,8 +80,7 @@ def check_command(
     if as_json:
         show_json(checked.to_json())
     else:
-        for outcome in checked.record.outcomes:
-            show(f"{outcome.code}: {outcome.state} {outcome.count} {outcome.why}")
+        show(check_text(checked.folder, checked.record, checked.findings).rstrip())
     failed = checked.gate(codes)
     if failed:
         tell(failed)

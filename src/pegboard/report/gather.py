@@ -50,7 +50,7 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
     return ReportContext(
         name=dataset["name"],
         subtitle=_subtitle(dataset),
-        date=_date(run.run.get("started")),
+        date=date_of(run.run.get("started")),
         version=__version__,
         summary=tuple(summary(dict(run.leaderboard))),
         advice=tuple(advice(run.leaderboard, train_counts(run), _sure_mistakes(run))),
@@ -89,7 +89,7 @@ def _subtitle(dataset: Json) -> str:
     )
 
 
-def _date(moment: Any) -> str:
+def date_of(moment: Any) -> str:
     """Shorten an ISO date and time to the minute; empty for none."""
     text = str(moment or "")
     zone = " UTC" if text.endswith(("+00:00", "Z")) else ""
@@ -114,9 +114,9 @@ def _repeat(run: Run) -> RepeatSection:
         command=_command(run.run.get("command")),
         opened=_opened(run.run.get("test_opened") or ()),
         fingerprint=run.leaderboard["dataset"].get("fingerprint") or "",
-        settings=_table(settings),
-        machine=_table(shown),
-        versions=_table(versions),
+        settings=table_of(settings),
+        machine=table_of(shown),
+        versions=table_of(versions),
     )
 
 
@@ -127,7 +127,7 @@ def _fit(fit: Json) -> str:
 def _opened(times: Sequence[Any]) -> str:
     if not times:
         return ""
-    moments = ", ".join(_date(time) for time in times)
+    moments = ", ".join(date_of(time) for time in times)
     times_over = "once" if len(times) == 1 else f"{len(times)} times (the run was resumed)"
     return f"The test photos were opened {times_over}, after training: {moments}."
 
@@ -138,7 +138,8 @@ def _command(command: Any) -> str:
     return shlex.join(str(part) for part in command or ())
 
 
-def _table(values: Json) -> tuple[tuple[str, str], ...]:
+def table_of(values: Json) -> tuple[tuple[str, str], ...]:
+    """Return names and values as text, without those that say nothing."""
     return tuple(
         (key.replace("_", " "), _plain(value))
         for key, value in values.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,9 +90,15 @@ class PlotShelf:
 
 def render(context: ReportContext) -> str:
     """Return the page. Every text is escaped, whatever a file or a class is called."""
-    template = template_environment().get_template("report.html.j2")
     # The fields and not the object: a template can name nothing that is not documented.
-    page = template.render({field.name: getattr(context, field.name) for field in fields(context)})
+    return page_of(
+        "report.html.j2", {field.name: getattr(context, field.name) for field in fields(context)}
+    )
+
+
+def page_of(template: str, values: Mapping[str, object]) -> str:
+    """Return the page of a template, every text escaped."""
+    page = template_environment().get_template(template).render(values)
     # A file's name need not be Unicode, but a page must.
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", page)
 
