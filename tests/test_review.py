@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
+import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import SHAPES
+from conftest import SHAPES, draw_photo
 from pegboard.audit.findings import Finding, write_findings
 from pegboard.corrections import read_corrections
 from pegboard.errors import PegboardError
 from pegboard.evaluate import Predictions
 from pegboard.evidence import Neighbour
 from pegboard.images import to_pixels
+from pegboard.manifest import read_manifest
 from pegboard.review import pages
 from pegboard.review.cases import cell_findings, parse_cell, queue_of
 from pegboard.review.nearby import Arriving, ByFeatures, KeptNeighbours, Samples
@@ -25,7 +30,9 @@ from pegboard.review.opening import Opened, open_review
 from pegboard.review.payoff import RARE, WINDOW, payoff
 from pegboard.review.session import Refused
 from pegboard.review.together import merge_files
+from pegboard.runs import RunFolder
 from review_folders import PAIR, SUSPECTS, open_folder, suspects, write_photos
+from run_folders import make_run
 
 LABELS: dict[str, str | None] = {
     "a/1": "a", "a/2": "a", "a/3": "a", "b/1": "b", "b/2": "b", "x": None,
@@ -254,6 +261,17 @@ class TestDeciding:
         assert opened.review.undo().number == 0
         assert opened.review.states()[SUSPECTS] == "open"
 
+    def test_one_answer_about_two_labels_is_enough(self, tmp_path: Path) -> None:
+        pair = Finding("disc/000.jpg", "label-conflict", "error", 1.0, "", "square/000.jpg")
+        copy = replace(pair, code="duplicate", severity="warning")
+        review = open_folder(tmp_path, [pair, copy]).review
+        assert [case.path for case in review.queue.cases] == ["disc/000.jpg", "square/000.jpg"]
+        review.decide(0, "accept")
+        assert review.states() == ["decided", "settled"]
+        review.undo()
+        review.decide(1, "drop")
+        assert review.states() == ["settled", "decided"]
+
     def test_undo_opens_the_case_again(self, opened: Opened) -> None:
         review = opened.review
         review.decide(2, "drop")
@@ -396,6 +414,81 @@ class TestOpening:
         assert opened.next_commands[0] == (
             f"pegboard compare '{folder}/photos' --corrections '{folder}/found/corrections.csv'"
         )
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run folder whose photos are there."""
+    base = tmp_path_factory.mktemp("run")
+    make_run(base / "out", classes=sorted(SHAPES), per_class=20, models={"lm": 1.3}, draws=20)
+    folder = RunFolder(base / "out")
+    rng = np.random.default_rng(0)
+    for row in read_manifest(folder.manifest):
+        path = base / "photos" / row.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_photo(row.label, rng).save(path)
+    data = json.loads(folder.run.read_text())
+    data["source"] = {"name": "photos", "location": str(base / "photos")}
+    data["settings"]["corrections"] = str(base / "earlier.csv")
+    folder.run.write_text(json.dumps(data))
+    return folder
+
+
+class TestRuns:
+    def mistakes(self, folder: RunFolder) -> Counter[tuple[str, str]]:
+        rows = list(csv.DictReader(folder.model("lm").predictions.open()))
+        return Counter(
+            (row["label"], row["predicted"]) for row in rows if row["label"] != row["predicted"]
+        )
+
+    def test_all_mistakes_of_the_best_model_can_be_gone_through(
+        self, run_folder: RunFolder
+    ) -> None:
+        opened = open_review(str(run_folder.path), reviewer="ann")
+        found = Counter((case.label, case.suggestion) for case in opened.review.queue.cases)
+        assert found == self.mistakes(run_folder)
+        assert opened.review.log.path == run_folder.path / "corrections.csv"
+        scores = [case.score for case in opened.review.queue.cases]
+        assert scores == sorted(scores, reverse=True)
+
+    def test_one_cell_can_be_gone_through_and_decided(self, run_folder: RunFolder) -> None:
+        ((true, predicted), count), *_ = self.mistakes(run_folder).most_common()
+        cell = f"{true},{predicted}"
+        review = open_review(str(run_folder.path), cell=cell, reviewer="ann").review
+        assert len(review.queue.cases) == count
+        page = pages.case_page(review, 0, "token")
+        assert page.label == true
+        assert page.suggestion == predicted
+        assert "lm says" in page.reasons[0]
+        review.decide(0, "accept")
+        (line,) = read_corrections(run_folder.path / "corrections.csv")
+        photo = run_folder.path.parent / "photos" / line.path
+        assert line.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+        review.log.path.unlink()
+
+    def test_a_cell_without_photos_is_told(self, run_folder: RunFolder) -> None:
+        others = {(a, b) for a in SHAPES for b in SHAPES if a != b} - self.mistakes(
+            run_folder
+        ).keys()
+        for cell in others:
+            with pytest.raises(PegboardError, match="nothing to go through; name another cell"):
+                open_review(str(run_folder.path), cell=",".join(cell))
+        assert others
+        with pytest.raises(PegboardError, match="two of the classes cross, disc, square"):
+            open_review(str(run_folder.path), cell="disc,moon")
+
+    def test_corrections_of_the_run_itself_are_pointed_out(self, run_folder: RunFolder) -> None:
+        (note,) = open_review(str(run_folder.path)).notes
+        assert "this run was made with the corrections" in note
+        assert "pegboard review --merge" in note
+
+    def test_photos_that_have_moved_are_told(self, run_folder: RunFolder, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        shutil.copytree(run_folder.path, copy)
+        text = (copy / "run.json").read_text().replace("/photos", "/gone")
+        (copy / "run.json").write_text(text)
+        with pytest.raises(PegboardError, match=r"the photos of .*copy cannot be opened"):
+            open_review(str(copy))
 
 
 class TestPages:

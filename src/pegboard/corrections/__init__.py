@@ -6,6 +6,7 @@ what is left when all lines are read in order. :class:`CorrectionsLog` writes th
 """
 
 from pegboard.corrections.applying import apply_corrections
+from pegboard.corrections.changes import LabelChange, decisions_by_action, label_changes
 from pegboard.corrections.ledger import Ledger
 from pegboard.corrections.lines import ACTIONS, COLUMNS, Correction, read_corrections
 from pegboard.corrections.log import CorrectionsLog
@@ -17,9 +18,12 @@ __all__ = [
     "Conflict",
     "Correction",
     "CorrectionsLog",
+    "LabelChange",
     "Ledger",
     "Merged",
     "apply_corrections",
+    "decisions_by_action",
+    "label_changes",
     "merge_corrections",
     "read_corrections",
 ]

@@ -26,7 +26,6 @@ from pegboard.corrections.lines import (
 )
 from pegboard.errors import PegboardError
 
-
 _HEADER = (",".join(COLUMNS) + "\n").encode()
 
 

@@ -135,7 +135,10 @@ class Review:
     def _state(self, case: Case) -> State:
         if self.log.ledger.about(case.path):
             return "decided"
-        return "settled" if all(map(self._is_settled, case.findings)) else "open"
+        # One decision may answer all that was found about the same two photos.
+        answered = {one.other_path for one in case.findings if self._is_settled(one)}
+        pairs = (one.code in PAIRS and one.other_path in answered for one in case.findings)
+        return "settled" if all(pairs) else "open"
 
     def _is_settled(self, finding: Finding) -> bool:
         """Whether a decision about the other photo of a pair has answered the question."""
