@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,25 @@ class TestApplying:
         after = apply_corrections(TWO, [decision("same-object", "cat/1.jpg", after="dog")])
         assert after.photos == TWO.photos
         assert not after.warnings
+
+    def test_photos_of_one_object_get_one_group_and_so_one_split(self) -> None:
+        many = [photo(f"{label}/{number}.jpg") for label in ("cat", "dog") for number in range(12)]
+        many[5] = replace(many[5], group="mine")
+        many[9] = replace(many[9], group="mine")
+        made = [
+            replace(decision("same-object", "cat/1.jpg"), reason="cat/2.jpg"),
+            replace(decision("same-object", "cat/2.jpg"), reason="cat/5.jpg"),
+            replace(decision("same-object", "dog/1.jpg"), reason="gone/1.jpg"),
+            replace(decision("same-object", "dog/3.jpg"), reason="dog/4.jpg"),
+            decision("undo", "dog/3.jpg"),
+        ]
+        after = apply_corrections(Intake(many, []), made)
+        groups = {one.path: one.group for one in after.photos if one.group is not None}
+        assert sorted(groups) == ["cat/1.jpg", "cat/2.jpg", "cat/5.jpg", "cat/9.jpg"]
+        assert len(set(groups.values())) == 1
+        assert labels(after) == {one.path: one.label for one in many}
+        rows = {row.path: row.split for row in split_photos(after).rows}
+        assert len({rows[path] for path in groups}) == 1
 
     def test_merge_and_exclude_hold_for_corrected_labels(self) -> None:
         made = [decision("relabel", "cat/1.jpg", after="Dogs")]

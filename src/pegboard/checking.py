@@ -159,7 +159,9 @@ def open_to_check(settings: CheckSettings) -> Source:
 
 def intake_to_check(source: Source, settings: CheckSettings, progress: Progress) -> Intake:
     """Open every photo; those of a source without classes have the label ``UNLABELLED``."""
-    corrections = read_corrections(settings.corrections) if settings.corrections else None
+    corrections = (
+        read_corrections(settings.corrections, progress.message) if settings.corrections else None
+    )
     listed = _Listed(source, without_classes(source.listing()))
     intake = take_in(
         listed,
