@@ -27,7 +27,7 @@ from pegboard.errors import RunFolderError
 from pegboard.evaluate import Predictions
 from pegboard.history import compare_runs, find_run, list_runs, plan_removal, read_entry
 from pegboard.history.changes import data_change, pair_photos, value_changes
-from pegboard.history.comparison import LEAST_COMMON, common_photos, difference
+from pegboard.history.difference import LEAST_COMMON, common_photos, difference
 from pegboard.history.telling import figures_table, sentences
 from pegboard.manifest import ManifestRow, read_manifest
 from pegboard.report.cards import write_cards

@@ -44,6 +44,7 @@ def compare(
     recipe: RecipeName = "default",
     weights: str | Sequence[str] = (),
     corrections: StrPath | None = None,
+    before: StrPath | None = None,
     budget: float | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -91,7 +92,10 @@ def compare(
     weights
         ``NAME=FILE[,pad=same][,mean=…][,std=…]``, one or several.
     corrections
-        A file of corrected labels.
+        A file of corrected labels; the run says what they changed.
+    before
+        The run without the corrections to compare with: its folder, ``"train"`` to train the
+        models without them, too, or ``"none"``; by default the last run made alike.
     budget
         Wall time for everything: seconds, or a text such as ``"10m"``.
     resume, overwrite
@@ -147,6 +151,7 @@ def compare(
         recipe=recipe,
         weights=_texts(weights),
         corrections=_path(corrections),
+        before=_text(before),
         budget=parse_duration(budget) if isinstance(budget, str) else budget,
         resume=resume,
         overwrite=overwrite,

@@ -228,7 +228,11 @@ class MachineInfo:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All of ``leaderboard.json``. Make one with :func:`assemble`."""
+    """All of ``leaderboard.json``. Make one with :func:`assemble`.
+
+    ``corrections`` says what corrections of labels changed, as
+    :func:`pegboard.history.effect.effect_json` makes it; None for a run without.
+    """
 
     dataset: DatasetInfo
     machine: MachineInfo
@@ -236,6 +240,7 @@ class Leaderboard:
     models: tuple[ModelRow, ...]
     comparisons: tuple[Comparison, ...] = ()
     not_trained: tuple[NotTrained, ...] = ()
+    corrections: Mapping[str, Any] | None = None
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> dict[str, Any]:
@@ -248,6 +253,7 @@ class Leaderboard:
             "models": [row.to_json() for row in self.models],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "not_trained": [asdict(model) for model in self.not_trained],
+            **({"corrections": self.corrections} if self.corrections else {}),
         }
         strict: dict[str, Any] = _strict(data)
         return strict
@@ -274,6 +280,7 @@ class Leaderboard:
                 models=tuple(ModelRow.from_json(row) for row in data["models"]),
                 comparisons=tuple(Comparison.from_json(row) for row in data["comparisons"]),
                 not_trained=tuple(NotTrained(**row) for row in data["not_trained"]),
+                corrections=data.get("corrections"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RunFolderError(

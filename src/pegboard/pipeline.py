@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from pegboard import __version__
+from pegboard.before import Before, before_path, find_before, named_before, tell_effect
 from pegboard.budget import Budget
 from pegboard.bundle import BundleInfo, data_facts, rewrite_info
+from pegboard.corrections import read_corrections
 from pegboard.errors import (
     BudgetSpent,
     BundleError,
@@ -38,6 +40,7 @@ from pegboard.evaluate import (
 )
 from pegboard.finish import Answers, answer, answer_seconds, bundle, pool
 from pegboard.folds import fold_numbers
+from pegboard.history.finished import FinishedRun
 from pegboard.illustrate import Exhibit, illustrate
 from pegboard.leaderboard import (
     MAJORITY,
@@ -59,8 +62,10 @@ from pegboard.prepare import (
     Prepared,
     assignments,
     choose_fit,
+    open_settings_source,
     plan_models,
     prepare,
+    previous_assignments,
     threads_of,
 )
 from pegboard.progress import Progress
@@ -121,11 +126,13 @@ class Comparison:
         prepared: Prepared,
         folder: RunFolder,
         *,
+        before: Before,
         command: str,
         budget: Budget,
         progress: Progress,
     ) -> None:
         self.settings = settings
+        self.before = before
         self.prepared = prepared
         self.folder = folder
         self.budget = budget
@@ -427,7 +434,11 @@ class Comparison:
                 if outcome.reason is not None
             ],
         )
-        return replace(board, models=tuple(self._with_bundle(row) for row in board.models))
+        return replace(
+            board,
+            models=tuple(self._with_bundle(row) for row in board.models),
+            corrections=tell_effect(self.before, self.prepared, self.settings, test, self.record),
+        )
 
     def _row(self, outcome: Outcome, test: Predictions, majority: Evaluation) -> ModelRow:
         name = outcome.plan.name.typed
@@ -542,6 +553,7 @@ class Comparison:
             self.folder,
             self.photos,
             [self._exhibit(of_name[row.name]) for row in rows],
+            also=[photo["path"] for photo in (leaderboard.corrections or {}).get("photos", ())],
             budget=self.budget,
             threads=self.threads,
             progress=self.progress,
@@ -587,20 +599,81 @@ def compare(
     budget = Budget(settings.budget, started=started)
     choose_device(settings.device)
     folder = run_folder(settings)
+    asked = settings
+    if settings.before == "train" and folder and _stopped_before(settings, folder):
+        settings = replace(settings, resume=False)
     check_usable(
         folder or RunFolder(RUNS / "new"), resume=settings.resume, overwrite=settings.overwrite
     )
+    named = named_before(settings)
+    if settings.before == "train":
+        source = source or open_settings_source(settings)
+        folder = folder or RunFolder(default_path(source.name, datetime.now().astimezone()))
+        named = _train_before(
+            asked, folder, source, command=command, progress=progress, started=started
+        )
     previous = resumed_assignments(folder, settings) if folder and settings.resume else None
+    if previous is None and settings.before == "train" and named:
+        earlier = previous_assignments(settings, source, progress) if source else None
+        previous = {**(earlier or {}), **{row.sha256: row.split for row in named.rows}}
     prepared = prepare(settings, source=source, previous=previous, progress=progress)
     if folder is None:
         folder = RunFolder(default_path(prepared.source.name, datetime.now().astimezone()))
     if settings.resume:
         check_same_data(folder, prepared)
     tell_intake(prepared, progress)
+    before = Before(named)
+    if settings.corrections and named is None:
+        before = find_before(settings, prepared)
+    if before.why_not:
+        progress.message(f"note: before and after: {before.why_not}")
     comparison = Comparison(
-        settings, prepared, folder, command=command, budget=budget, progress=progress
+        settings,
+        prepared,
+        folder,
+        before=before,
+        command=command,
+        budget=budget,
+        progress=progress,
     )
     return folder, comparison.run()
+
+
+def _stopped_before(settings: CompareSettings, folder: RunFolder) -> bool:
+    """Whether what is resumed was stopped while its run before was trained."""
+    return (
+        settings.resume and not folder.is_ours() and RunFolder(before_path(folder.path)).is_ours()
+    )
+
+
+def _train_before(
+    settings: CompareSettings,
+    folder: RunFolder,
+    source: Source,
+    *,
+    command: str,
+    progress: Progress,
+    started: float | None,
+) -> FinishedRun:
+    """Train the models on the labels as they are, in a run of its own beside ``folder``.
+
+    It gets half of the budget.
+    """
+    assert settings.corrections is not None
+    read_corrections(settings.corrections)  # refused now rather than after the first training
+    beside = RunFolder(before_path(folder.path))
+    progress.message(f"before: training without the corrections, in {beside.path}")
+    uncorrected = replace(
+        settings,
+        out=beside.path,
+        corrections=None,
+        before=None,
+        budget=settings.budget / 2 if settings.budget else None,
+        resume=settings.resume and beside.is_ours(),
+    )
+    compare(uncorrected, source=source, command=command, progress=progress, started=started)
+    progress.message("after: training with the corrections")
+    return FinishedRun.read(beside)
 
 
 def run_folder(settings: CompareSettings) -> RunFolder | None:
@@ -615,8 +688,6 @@ def run_folder(settings: CompareSettings) -> RunFolder | None:
         return RunFolder(settings.out)
     if not settings.resume:
         return None
-    from pegboard.prepare import open_settings_source  # noqa: PLC0415
-
     earlier = runs_of(open_settings_source(settings).location)
     if not earlier:
         raise RunFolderError(

@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from pegboard.audit.balance import UNEVEN
 from pegboard.budget import Budget
-from pegboard.corrections import apply_corrections, read_corrections
+from pegboard.corrections import (
+    LabelChange,
+    apply_corrections,
+    decisions_by_action,
+    label_changes,
+    read_corrections,
+)
 from pegboard.embed import Embedder
 from pegboard.errors import BudgetSpent, MissingExtra, ModelError, PegboardError, SourceError
 from pegboard.inputs import FITS, Fit, InputSpec, fitted
@@ -82,7 +88,8 @@ class ModelPlan:
 class Prepared:
     """Photos, split and models, checked and ready.
 
-    ``photos`` stand in the order of ``split.rows``.
+    ``photos`` stand in the order of ``split.rows``. ``kept`` are the earlier assignments by
+    checksum, ``decisions`` how many corrections hold by action, and ``changes`` what they did.
     """
 
     source: Source
@@ -94,6 +101,9 @@ class Prepared:
     weights: Mapping[str, ResolvedWeights]
     native: tuple[int, int, int] | None
     warnings: Sequence[str]
+    kept: Mapping[str, SplitName] = field(default_factory=dict)
+    decisions: Mapping[str, int] = field(default_factory=dict)
+    changes: Sequence[LabelChange] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -149,7 +159,9 @@ def prepare(
         check_architecture(name.base)
     source = source or open_settings_source(settings)
     # What is quickly refused comes before the photos are read, which may take minutes.
-    corrections = read_corrections(settings.corrections) if settings.corrections else None
+    corrections = (
+        read_corrections(settings.corrections, progress.message) if settings.corrections else None
+    )
     if previous is None:
         previous = previous_assignments(settings, source, progress)
     weights = resolve_weights(names, options, allow_download=True)
@@ -160,10 +172,15 @@ def prepare(
         threads=threads_of(settings),
         progress=progress,
     )
+    changes: list[LabelChange] = []
     if corrections is not None:
-        intake = apply_corrections(
-            intake, corrections, merge=settings.merge, exclude=settings.exclude_class
+        uncorrected, intake = (
+            intake,
+            apply_corrections(
+                intake, corrections, merge=settings.merge, exclude=settings.exclude_class
+            ),
         )
+        changes = label_changes(uncorrected.photos, intake.photos)
     split = split_photos(
         intake,
         fractions=fractions_of(settings, names),
@@ -186,6 +203,9 @@ def prepare(
         weights=weights,
         native=native,
         warnings=[*intake.warnings, *split.warnings, *_imbalance(split, settings)],
+        kept=previous or {},
+        decisions=decisions_by_action(corrections or ()),
+        changes=changes,
     )
 
 

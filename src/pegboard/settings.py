@@ -41,6 +41,10 @@ class CompareSettings:
         How photos are brought to the models' shape; ``auto`` chooses on validation.
     weights
         ``NAME=FILE[,pad=same][,mean=…][,std=…]``, as typed.
+    before
+        With corrections, the run without them that is compared with: its folder, ``train`` to
+        train the models on the labels as they are, too, ``none`` for none; None for the last
+        like run of the source.
     budget
         Seconds of wall time for the whole command.
     previous
@@ -64,6 +68,7 @@ class CompareSettings:
     recipe: RecipeName = "default"
     weights: tuple[str, ...] = ()
     corrections: Path | None = None
+    before: str | None = None
     budget: float | None = None
     resume: bool = False
     overwrite: bool = False
@@ -93,6 +98,10 @@ class CompareSettings:
             )
         if self.resume and self.overwrite:
             raise PegboardError("--resume and --overwrite exclude each other; give one of them")
+        if self.before is not None and self.corrections is None:
+            raise PegboardError(
+                "--before says what corrections are compared with; give --corrections FILE, too"
+            )
         if self.folds is not None and self.seeds > 1:
             raise PegboardError("--folds and --seeds exclude each other; give one of them")
 
@@ -105,7 +114,7 @@ class CompareSettings:
 
     def deciding(self) -> dict[str, Any]:
         """Return what a resumed run must have in common with the one it goes on with."""
-        free = {"out", "resume", "overwrite", "budget", "threads", "previous", "device"}
+        free = {"out", "resume", "overwrite", "budget", "threads", "previous", "device", "before"}
         data = {key: value for key, value in self.to_json().items() if key not in free}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in data.items()

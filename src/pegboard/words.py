@@ -67,13 +67,16 @@ def summary(leaderboard: Json) -> list[str]:
         sentences += _against_others(best, models, leaderboard["comparisons"])
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
+    sentences += about_corrections(leaderboard.get("corrections"))
     sentences += _not_trained(leaderboard["not_trained"])
     sentences.append(left_out_sentence(leaderboard["dataset"]["left_out_reasons"]))
     sentences += _classes(next(iter(models.values()), None))
     return sentences
 
 
-def advice(leaderboard: Json, train: Mapping[str, int], sure_mistakes: int) -> list[str]:
+def advice(
+    leaderboard: Json, train: Mapping[str, int], sure_mistakes: int, labels: str = ""
+) -> list[str]:
     """Return what would help most, said as carefully as the figures allow.
 
     Parameters
@@ -84,11 +87,14 @@ def advice(leaderboard: Json, train: Mapping[str, int], sure_mistakes: int) -> l
         Number of training photos of every class.
     sure_mistakes
         Test photos that the best model got wrong although it was sure.
+    labels
+        What a check of the labels found, or how to make one, in a sentence; empty for none.
     """
     best = next((row for row in leaderboard["models"] if row["name"] == leaderboard["best"]), None)
     if best is None:
         return []
-    return [*_weakest_class(best, train), *_labels_to_check(best, sure_mistakes)]
+    said = [*_weakest_class(best, train), *_labels_to_check(best, sure_mistakes)]
+    return [*said, labels] if labels else said
 
 
 def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
@@ -331,6 +337,85 @@ def _advice(model: str) -> str:
     if name.mode in ("net", "scratch"):
         return "try more --epochs, another --learning-rate, or probe, which needs fewer photos"
     return "try another backbone, or look whether the photos show what their labels say"
+
+
+def about_corrections(corrections: Json | None) -> list[str]:
+    """Say what corrections of labels changed, before and after on the same test photos.
+
+    Parameters
+    ----------
+    corrections
+        As in ``leaderboard.json``; None for a run without.
+    """
+    if corrections is None:
+        return []
+    if not corrections["effect"]:
+        why = corrections["why_not"]
+        return [_corrected(corrections), f"What that changes in the figures is not told: {why}."]
+    return [_corrected(corrections), *about_effect(corrections["effect"])]
+
+
+def _corrected(corrections: Json) -> str:
+    relabelled, dropped = corrections["relabelled"], corrections["dropped"]
+    if not relabelled and not dropped:
+        return f"The corrections ({corrections['file']}) changed no label and dropped no photo."
+    places = [
+        f"{place} {sum(numbers.values()):,}"
+        for place, numbers in corrections["changed"].items()
+        if sum(numbers.values())
+    ]
+    return (
+        f"The corrections ({corrections['file']}) changed the label of "
+        f"{count(relabelled, 'photo')} and dropped {dropped:,} ({', '.join(places)})."
+    )
+
+
+def about_effect(effect: Json) -> list[str]:
+    """Say how models do before and after corrections, and whether a difference is shown."""
+    n, models = effect["n"], effect["models"]
+    parts = [_before_and_after(model, n) for model in models]
+    sentences = [
+        f"Before and after on the {count(n, 'test photo')} that both runs answered "
+        f"({effect['relabelled']:,} of them relabelled), both by the corrected labels: "
+        f"{'; '.join(parts)}.",
+        "By the labels as they were, before was right on "
+        + listing(
+            [
+                f"{percent(model['before_old_labels']['accuracy'], n)} ({model['name']})"
+                for model in models
+            ]
+        )
+        + " of them.",
+    ]
+    for verdict, word in (("b_better", "better"), ("a_better", "worse")):
+        names = [model["name"] for model in models if model["difference"]["verdict"] == verdict]
+        if names:
+            sentences.append(f"Shown to be {word} after the corrections: {listing(names)}.")
+    hidden = [m["name"] for m in models if m["difference"]["verdict"] == "not_shown"]
+    if hidden:
+        sentences.append(
+            f"No difference is shown for {listing(hidden)}: few changed labels seldom show on "
+            f"{count(n, 'test photo')}, and that does not speak against the corrections."
+        )
+    sentences += [
+        f"{entry['name']} has no before: {entry['reason']}." for entry in effect["not_compared"]
+    ]
+    if effect["notes"]:
+        sentences.append(
+            f"Not only the corrections differ from the run before ({effect['run']}): "
+            f"{'; '.join(effect['notes'])}."
+        )
+    return sentences
+
+
+def _before_and_after(model: Json, n: int) -> str:
+    found = model["difference"]
+    low, high = (f"{float(digits(end, n)):+}" for end in found["ci"])
+    return (
+        f"{model['name']} {percent(model['before']['accuracy'], n)} -> "
+        f"{percent(model['after']['accuracy'], n)} ({float(digits(found['change'], n)):+} points, "
+        f"95 % interval {low} to {high})"
+    )
 
 
 def _not_trained(models: Sequence[Json]) -> list[str]:

@@ -37,7 +37,13 @@ from pegboard.cli.output import show, show_json
     "--corrections",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Corrections of labels to apply.",
+    help="Corrections of labels to apply; what they changed is told.",
+)
+@click.option(
+    "--before",
+    metavar="RUN|train|none",
+    help="With --corrections: the run without them to compare with (default: the last one made "
+    "alike; 'train': train the models without them, too).",
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")

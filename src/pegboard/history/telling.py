@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pegboard.history.changes import DataChange, ValueChange, tally
-from pegboard.history.comparison import LEAST_COMMON, Difference, ModelChange, RunComparison
+from pegboard.history.comparison import ModelChange, RunComparison
+from pegboard.history.difference import LEAST_COMMON, Difference
 from pegboard.history.entries import RunEntry, when
 from pegboard.history.listing import WIDTH_OF_A_FILE
 from pegboard.leaderboard import ModelRow
 from pegboard.table import ASCII_MARKS, Column, Marks, fitting
-from pegboard.words import count, digits, listing, percent
+from pegboard.words import about_effect, count, digits, listing, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,10 @@ def print_comparison(comparison: RunComparison) -> None:
         _print_table(console, comparison)
     for sentence in sentences(comparison):
         console.print(Text(sentence))
+    if comparison.effect:
+        console.print(Text("\nWhat the corrections of B changed (before is A, after is B):"))
+        for sentence in about_effect(comparison.effect.to_json()):
+            console.print(Text(sentence))
 
 
 def _print_table(console: Console, comparison: RunComparison) -> None:

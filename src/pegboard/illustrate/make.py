@@ -65,6 +65,7 @@ def illustrate(
     photos: Photos,
     exhibits: Sequence[Exhibit],
     *,
+    also: Iterable[str] = (),
     budget: Budget | None = None,
     threads: int = 2,
     progress: Progress | None = None,
@@ -81,6 +82,8 @@ def illustrate(
         All photos of the run.
     exhibits
         The models, best first.
+    also
+        Paths of further photos to keep thumbnails of; those that are not used are passed over.
     budget
         What is left when it is spent is left out, and said in the notes.
 
@@ -95,7 +98,7 @@ def illustrate(
         return None
     limited = budget.at_most(MOST_SECONDS)
     try:
-        evidence = _Illustrator(photos, exhibits, limited, threads, progress).make()
+        evidence = _Illustrator(photos, exhibits, limited, threads, progress, also).make()
         evidence.write(folder)
     except Exception as error:
         remove(folder)
@@ -114,6 +117,7 @@ class _Illustrator:
         budget: Budget,
         threads: int,
         progress: Progress,
+        also: Iterable[str] = (),
     ) -> None:
         self.photos = photos
         self.exhibits = exhibits
@@ -125,6 +129,7 @@ class _Illustrator:
         self.thumbnails: dict[str, str] = {}
         self.gone: dict[str, str] = {}
         self.index = {row.path: index for index, row in enumerate(photos.rows)}
+        self.also = [path for path in also if path in self.index]
         self.shown = {
             exhibit.name: [exhibit.test.paths[index] for index in exhibit.mistakes[:MISTAKES]]
             for exhibit in exhibits
@@ -171,6 +176,7 @@ class _Illustrator:
         wanted = dict.fromkeys(
             (
                 *in_turn(self.shown.values()),
+                *self.also,
                 *in_turn(sampled.values()),
                 *(path for group in groups for path in group),
                 *wrong,

@@ -14,8 +14,10 @@ from pegboard.report.pieces import Chart, Fact, Number, PhotoStore, PhotoView
 __all__ = [
     "Chart",
     "ComparisonRow",
+    "CorrectionsSection",
     "CountRow",
     "DataSection",
+    "EffectRow",
     "Fact",
     "LeaderboardRow",
     "ModelSection",
@@ -113,6 +115,63 @@ class ComparisonRow:
     p: Number
     verdict: str
     shown: bool
+
+
+@dataclass(frozen=True)
+class EffectRow:
+    """One model before and after corrections of labels, on the same test photos.
+
+    Attributes
+    ----------
+    name
+        As typed.
+    old_labels
+        Accuracy before, by the labels as they were.
+    before, after, change
+        Accuracy by the corrected labels; the change in points with its interval.
+    before_f1, after_f1, f1_change
+        The same of macro-F1.
+    p, verdict, shown
+        As in :class:`ComparisonRow`.
+    """
+
+    name: str
+    old_labels: Number
+    before: Number
+    after: Number
+    change: Number
+    before_f1: Number
+    after_f1: Number
+    f1_change: Number
+    p: Number
+    verdict: str
+    shown: bool
+
+
+@dataclass(frozen=True)
+class CorrectionsSection:
+    """What corrections of labels changed.
+
+    Attributes
+    ----------
+    words
+        Sentences.
+    n, run
+        Test photos compared, and the run before; 0 and empty without one.
+    rows
+        One a model.
+    photos
+        Changed photos, test photos first.
+    more
+        How many are not shown.
+    """
+
+    words: tuple[str, ...]
+    n: int
+    run: str
+    rows: tuple[EffectRow, ...]
+    photos: tuple[PhotoView, ...]
+    more: int
 
 
 @dataclass(frozen=True)
@@ -264,6 +323,8 @@ class ReportContext:
         Learning curves of all models on one scale; None when no model has any.
     comparisons
         Pairs of models, those with the best one first.
+    corrections
+        What corrections of labels changed; None for a run without any.
     not_trained
         Models asked for and not trained.
     models
@@ -291,6 +352,7 @@ class ReportContext:
     pareto: Chart | None
     curves: Chart | None
     comparisons: tuple[ComparisonRow, ...]
+    corrections: CorrectionsSection | None
     not_trained: tuple[NotTrained, ...]
     models: tuple[ModelSection, ...]
     store: PhotoStore

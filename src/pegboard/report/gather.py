@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from pegboard import __version__
@@ -20,6 +21,7 @@ from pegboard.report.board import (
     score_chart,
 )
 from pegboard.report.context import RepeatSection, ReportContext
+from pegboard.report.corrected import changed_paths, corrections_section, labels_to_check
 from pegboard.report.data import data_section, train_counts
 from pegboard.report.numbers import bytes_of
 from pegboard.report.run import Json, Run, Shelf
@@ -44,7 +46,12 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
     rows = leaderboard(run, n)
     evidence = run.evidence
     answers = {name: run.answers(name) for name in shown_models(run)}
-    wanted = wanted_pictures(evidence, answers, shown_mistakes(run)) if evidence else ()
+    wanted: Iterable[str] = (
+        wanted_pictures(evidence, answers, shown_mistakes(run)) if evidence else ()
+    )
+    if evidence:
+        changed = (evidence.thumbnails.get(path) for path in changed_paths(run))
+        wanted = chain((name for name in changed if name), wanted)
     pictures = Pictures(evidence, wanted)
     models = model_sections(run, n, shelf, evidence, pictures)
     return ReportContext(
@@ -53,7 +60,9 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
         date=date_of(run.run.get("started")),
         version=__version__,
         summary=tuple(summary(dict(run.leaderboard))),
-        advice=tuple(advice(run.leaderboard, train_counts(run), _sure_mistakes(run))),
+        advice=tuple(
+            advice(run.leaderboard, train_counts(run), _sure_mistakes(run), labels_to_check(run))
+        ),
         highlights=highlights(run, n),
         n=n,
         folds=run.run.get("folds") or 0,
@@ -63,6 +72,7 @@ def build_context(run: Run, shelf: Shelf) -> ReportContext:
         pareto=pareto_chart(run, shelf),
         curves=curves_chart(run, shelf),
         comparisons=comparisons(run),
+        corrections=corrections_section(run, pictures),
         not_trained=not_trained(run),
         models=models,
         store=photo_store(
