@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +93,7 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
     if not traits:
         return []
     strengths: defaultdict[int, list[Strength]] = defaultdict(list)
-    told: dict[str, Any] = {}
+    told: dict[str, dict[str, float]] = {}
     with subject.progress.step("looking for shortcuts", len(traits)) as step:
         for trait in traits:
             subject.budget.check()
@@ -104,7 +103,7 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
                 strengths[label].append(strength)
             told[trait.name] = _summary(labels, answers)
             step.advance()
-    subject.facts["shortcuts"] = told
+    subject.facts["shortcuts"] = {"traits": told, "words": _in_words(told)}
     return [
         _finding(subject.classes[label], found, labels == label)
         for label, of_label in sorted(strengths.items())
@@ -228,6 +227,14 @@ def _summary(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[str,
         "balanced_accuracy": round(float(np.mean(recalls)), 4),
         "chance": round(1 / len(present), 4),
     }
+
+
+def _in_words(told: Mapping[str, Mapping[str, float]]) -> str:
+    parts = [f"{name} {trait['balanced_accuracy']:.0%}" for name, trait in told.items()]
+    chance = next(iter(told.values()))["chance"]
+    return f"Classes told by a trait alone, without the object ({chance:.0%} by chance): " + (
+        f"{', '.join(parts)}."
+    )
 
 
 def _finding(name: str, found: Sequence[Strength], is_class: NDArray[np.bool_]) -> Finding:

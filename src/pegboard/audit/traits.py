@@ -217,6 +217,10 @@ def detail(grey: Grey) -> float:
 _REACH = 9
 """Pixels over which Crete et al. blur once more."""
 
+LEAST_STEP = 3
+"""Grey levels between neighbours below which a step is noise, or an artefact of compression, that
+would make a blurred photo seem sharp."""
+
 LEAST_FOR_SHARPNESS = 64
 """Shorter side in pixels below which sharpness is not told: a digit of 28 px is all edge."""
 
@@ -225,8 +229,8 @@ def sharpness(grey: Grey) -> float:
     """Return how much of a photo's edges is lost when it is blurred once more, 0 to 1.
 
     One less the blur effect of Crete, Dolmiere, Ladret and Nicolas (2007): a sharp edge is lost
-    nearly all, a blurred one hardly. Taken along the worse direction, so that camera shake counts.
-    NaN below :data:`LEAST_FOR_SHARPNESS`.
+    nearly all, a blurred one hardly. Taken along the worse direction, so that camera shake counts,
+    and of steps of at least :data:`LEAST_STEP`. NaN below :data:`LEAST_FOR_SHARPNESS`.
     """
     if min(grey.shape) < LEAST_FOR_SHARPNESS:
         return float("nan")
@@ -241,6 +245,7 @@ def _lost(grey: Grey) -> float:
     blurred = (sums[_REACH:] - sums[:-_REACH]) / np.float32(_REACH)
     same = grey[half : 1 - half].astype(np.float32)
     variation = np.abs(same[1:] - same[:-1])
+    variation[variation < LEAST_STEP] = 0
     left = np.abs(blurred[1:] - blurred[:-1])
     total = variation.sum()
     return float(np.maximum(variation - left, 0).sum() / total) if total else 0.0

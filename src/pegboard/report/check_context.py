@@ -52,7 +52,8 @@ class Section:
     errors
         Whether some are errors.
     layout
-        ``photos`` (a gallery), ``pairs`` (side by side) or ``classes`` (a list).
+        ``photos`` (a gallery), ``pairs`` (side by side), ``classes`` (samples of each), or
+        ``files`` (names, where nothing can be shown).
     items
         The surest, as many as the page has room for.
     more

@@ -140,6 +140,7 @@ def _sections(counted: Sequence[Finding], shown: _Shown) -> Iterator[Section]:
         found = by_code[code]
         known = BY_NAME.get(code, Code(code, code, "", ""))
         rest = numbers[code] - len(found)
+        items = tuple(_items(code, found, shown))
         yield Section(
             code=code,
             title=known.title,
@@ -147,16 +148,19 @@ def _sections(counted: Sequence[Finding], shown: _Shown) -> Iterator[Section]:
             advice=known.advice,
             count=f"{numbers[code]:,}",
             errors=code in with_errors,
-            layout=_layout(found),
-            items=tuple(_items(code, found, shown)),
+            layout=_layout(found, items),
+            items=items,
             more=f"{count(rest, 'other')} in findings.csv" if rest else "",
         )
 
 
-def _layout(found: Sequence[Finding]) -> str:
+def _layout(found: Sequence[Finding], items: Sequence[Item]) -> str:
     if found[0].path.endswith("/"):
         return "classes"
-    return "pairs" if any(finding.other_path for finding in found) else "photos"
+    if any(finding.other_path for finding in found):
+        return "pairs"
+    pictured = any(photo.picture for item in items for photo in item.photos)
+    return "photos" if pictured else "files"
 
 
 def _items(code: str, found: Sequence[Finding], shown: _Shown) -> Iterator[Item]:
@@ -184,7 +188,8 @@ def _photos(finding: Finding, shown: _Shown) -> Iterator[PhotoView]:
     for name in (finding.path, finding.other_path):
         if name.endswith("/"):
             label = name.removesuffix("/")
-            yield from (shown.photo(path, (label,)) for path in shown.samples.get(label, ()))
+            lines = (label,) if finding.other_path else ()
+            yield from (shown.photo(path, lines) for path in shown.samples.get(label, ()))
         elif name:
             yield shown.photo(name)
 
