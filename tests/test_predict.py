@@ -342,7 +342,8 @@ def test_a_folder_that_cannot_be_listed_is_said(predictor: Predictor, tmp_path: 
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0:\n    os.setuid(65534)\n"
         "print(files_below('photos'))\n"
-        "try:\n    read_photo('photos/locked')\nexcept OSError as error:\n    print(error.strerror)\n"
+        "try:\n    read_photo('photos/locked')\n"
+        "except OSError as error:\n    print(error.strerror)\n"
     )
     tmp_path.chmod(0o755)
     photo.parent.chmod(0)
