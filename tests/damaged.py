@@ -121,8 +121,11 @@ def _bmp_bomb() -> bytes:
 
 
 def _gif_bomb() -> bytes:
-    return b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0xF7, 0, 0) + b"\0" * 768 + (
-        b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x08\xff" + b"\0" * 255 + b"\0;"
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 65535, 65535, 0xF7, 0, 0)
+        + b"\0" * 768
+        + (b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x08\xff" + b"\0" * 255 + b"\0;")
     )
 
 

@@ -32,6 +32,10 @@ MOST_PHOTOS = 4000
 LEAST_GROUPS = 10
 """Different photos a class must have: with two in each fold nothing can be told of fewer."""
 
+LEAST_SIDE = 64
+"""Shorter side in pixels of the median photo below which a border is not told: a handwritten digit
+of 8 px reaches from border to border."""
+
 FOLDS = 5
 TREES = 30
 DRAWS = 300
@@ -138,8 +142,10 @@ def traits_of(photos: Sequence[Photo], looks: Traits, chosen: NDArray[np.int64])
         Trait("JPEG compression", _known(coarseness[:, None]), [_quality(x) for x in coarseness]),
         Trait("border", border, [_colour(row) for row in border]),
     )
+    sides = [min(photo.width, photo.height) for photo in photos]
     for trait in traits:
-        if np.ptp(trait.rows, axis=0).any():
+        is_object = trait.name == "border" and np.median(sides) < LEAST_SIDE
+        if not is_object and np.ptp(trait.rows, axis=0).any():
             yield trait
 
 
