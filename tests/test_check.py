@@ -196,6 +196,10 @@ class TestSources:
             check_source(CheckSettings(str(tmp_path / "photos"), out=tmp_path / "out"))
         assert not (tmp_path / "out").exists()
 
+    def test_findings_are_no_photos(self, checked: Checked, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match="pegboard review"):
+            check_source(CheckSettings(str(checked.folder.path), out=tmp_path / "out"))
+
     def test_given_splits_that_leak(self, photo_folder, tmp_path: Path) -> None:
         folder = photo_folder(per_class=6)
         tree = tmp_path / "tree"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ from pegboard.audit.run import AuditResult, run_checks
 from pegboard.audit.subject import UNLABELLED, Subject
 from pegboard.budget import Budget
 from pegboard.corrections import apply_corrections, read_corrections
-from pegboard.errors import PegboardError, RunFolderError
+from pegboard.errors import PegboardError, RunFolderError, SourceError
 from pegboard.intake import take_in
 from pegboard.leaderboard import machine_info
 from pegboard.manifest import ManifestRow, fingerprint
@@ -148,6 +149,11 @@ def check_source(
 def open_to_check(settings: CheckSettings) -> Source:
     """Open the source the settings name; SourceError when it cannot be used."""
     refuse_run_folder(settings.source)
+    if CheckFolder(Path(settings.source)).is_ours():
+        raise SourceError(
+            f"{settings.source} holds what an earlier check found, not photos; to go through it: "
+            f"{shlex.join(['pegboard', 'review', settings.source])}"
+        )
     options = SourceOptions(
         path_column=settings.path_column,
         label_column=settings.label_column,
