@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pegboard.audit.findings import Finding, NotApplicable
 from pegboard.audit.subject import Subject
+from pegboard.duplicates import DuplicateGroups, Pair
 from pegboard.leaks import describe_leaks, leaking_pairs
 
 CODES = ("leak",)
@@ -14,7 +17,7 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
     photos, splits = subject.photos, subject.splits
     if len(set(splits) - {None}) < 2:
         return NotApplicable("the source gives no splits; pegboard makes one without leaks")
-    pairs = leaking_pairs(photos, subject.duplicates, splits)
+    pairs = leaking_pairs(photos, _with_all_near(subject), splits)
     told = describe_leaks(photos, pairs, splits)
     return [
         Finding(
@@ -27,3 +30,10 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
         )
         for pair, words in zip(pairs, told, strict=True)
     ]
+
+
+def _with_all_near(subject: Subject) -> DuplicateGroups:
+    """Return the duplicates with every near pair that the checks confirm."""
+    others = [pair for pair in subject.duplicates.pairs if pair.kind != "near"]
+    near = [Pair(min(a, b), max(a, b), "near", score) for a, b, score in subject.near_pairs()]
+    return replace(subject.duplicates, pairs=[*others, *near])
