@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from pegboard.audit.findings import Finding, Outcome, State, write_findings
+from pegboard.audit.folder import CheckFolder, CheckRecord
 from pegboard.before import Before, find_before, named_before, tell_effect
 from pegboard.cli import run
 from pegboard.corrections import COLUMNS
@@ -25,6 +27,8 @@ from pegboard.history.effect import common_test_photos
 from pegboard.history.finished import FinishedRun
 from pegboard.manifest import read_manifest
 from pegboard.prepare import prepare
+from pegboard.report.corrected import labels_to_check
+from pegboard.report.run import Run
 from pegboard.runs import RunFolder, read_json, write_json
 from pegboard.settings import CompareSettings
 from pegboard.words import summary
@@ -279,16 +283,56 @@ def test_before_train_trains_both(loop: Loop, tmp_path: Path) -> None:
     assert all(before.get(row.sha256, row.split) == row.split for row in after)
 
 
+def test_a_rehearsal_counts_both_trainings(loop: Loop) -> None:
+    asked = ("compare", "photos", *ASKED, "--corrections", "c.csv", "--dry-run", "--json")
+    once, twice = (call(loop.place, *asked, *more) for more in ((), ("--before", "train")))
+    assert once[0] == twice[0] == 0, once[2] + twice[2]
+    found = [json.loads(out) for _, out, _ in (once, twice)]
+    assert found[1]["disk_bytes"] == 2 * found[0]["disk_bytes"]
+    assert any("both runs" in warning for warning in found[1]["warnings"])
+
+
 class TestLabelsToCheck:
     def test_without_a_check_the_command_is_named(self, loop: Loop) -> None:
         assert "pegboard check photos" in loop.after.report.read_text("utf-8")
 
-    def test_a_check_of_other_photos_is_passed_over(self, loop: Loop, tmp_path: Path) -> None:
-        from pegboard.report.corrected import labels_to_check
-        from pegboard.report.run import Run
+    @pytest.mark.parametrize(
+        ("state", "suspects", "said"),
+        [
+            ("found", 3, "found 3 labels that may be wrong"),
+            ("found", 1, "found 1 label that may be wrong"),
+            ("clean", 0, "found no label that may be wrong"),
+            ("not-applicable", 0, "did not look at labels (no features)"),
+        ],
+    )
+    def test_a_check_of_the_same_photos(
+        self, loop: Loop, tmp_path: Path, state: State, suspects: int, said: str
+    ) -> None:
+        location = read_json(loop.after.run)["source"]["location"]
+        write_check(tmp_path, location, state, suspects)
+        with contextlib.chdir(tmp_path):
+            assert said in labels_to_check(Run.read(loop.after))
 
-        folder = tmp_path / "pegboard-check"
-        folder.mkdir()
-        write_json(folder / "check.json", {"pegboard": "0", "format": 1})
+    def test_a_check_of_other_photos_is_passed_over(self, loop: Loop, tmp_path: Path) -> None:
+        write_check(tmp_path, str(tmp_path), "found", 3)
         with contextlib.chdir(tmp_path):
             assert "pegboard check photos" in labels_to_check(Run.read(loop.after))
+
+    def test_a_damaged_check_is_passed_over(self, loop: Loop, tmp_path: Path) -> None:
+        folder = write_check(tmp_path, read_json(loop.after.run)["source"]["location"], "found", 3)
+        write_json(folder.record, {"pegboard": "0", "format": 1})
+        with contextlib.chdir(tmp_path):
+            assert "pegboard check photos" in labels_to_check(Run.read(loop.after))
+
+
+def write_check(place: Path, location: str, state: State, suspects: int) -> CheckFolder:
+    folder = CheckFolder(place / "pegboard-check")
+    folder.path.mkdir()
+    outcome = Outcome("label-suspect", state, suspects, "no features" if not suspects else "")
+    record = CheckRecord("photos", location, {}, 9, 9, {}, {}, [outcome])
+    write_json(folder.record, record.to_json())
+    found = [
+        Finding(f"saw/{number}.jpg", "label-suspect", "warning", 0.9) for number in range(suspects)
+    ]
+    write_findings(folder.findings, [*found, Finding("saw/0.jpg", "dark", "warning", 0.5)])
+    return folder

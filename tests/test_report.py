@@ -24,6 +24,7 @@ from pegboard.leaderboard import (
 )
 from pegboard.metrics import expected_calibration_error
 from pegboard.report import charts, write_report
+from pegboard.report.check_context import CheckContext
 from pegboard.report.context import ReportContext
 from pegboard.report.figures import reliability_bins
 from pegboard.report.render import template_environment
@@ -356,19 +357,22 @@ class TestCharts:
         assert min(picture.size) > 300
 
 
-def test_templates_use_only_documented_fields() -> None:
-    """What a page may show is what ReportContext documents, each field of it is used."""
+@pytest.mark.parametrize("context", [ReportContext, CheckContext])
+def test_templates_use_only_documented_fields(
+    context: type[ReportContext] | type[CheckContext],
+) -> None:
+    """What a page may show is what its context documents, each field of it is used."""
     environment = template_environment()
     # Loop variables that a template is included with.
     local = {"model", "sight"}
     used: set[str] = set()
     for name in environment.list_templates():
         source, *_ = environment.loader.get_source(environment, name)
-        if name.endswith(".j2"):
+        if name.endswith(".j2") and (name == "check.html.j2") == (context is CheckContext):
             used |= jinja2.meta.find_undeclared_variables(environment.parse(source))
-    assert used - local == {field.name for field in fields(ReportContext)}
-    for field in fields(ReportContext):
-        assert re.search(rf"^    {field.name}$", ReportContext.__doc__, re.MULTILINE)
+    assert used - local == {field.name for field in fields(context)}
+    for field in fields(context):
+        assert re.search(rf"^    .*\b{field.name}\b", context.__doc__ or "", re.MULTILINE)
 
 
 # Colours of the style sheet

@@ -32,6 +32,8 @@ BASE_MEMORY = 900 << 20
 FINISH_SECONDS = 8.0
 """Export, parity, timing and the model's part of the report."""
 
+_TRAINED_TWICE = ("--before train: time and disk are those of both runs, before and after",)
+
 _PROBE_SECONDS_PER_PHOTO = 0.002
 
 
@@ -110,6 +112,7 @@ def dry_run(settings: CompareSettings, *, progress: Progress | None = None) -> E
     prepared = prepare(settings, progress=progress)
     fit = "letterbox" if settings.fit == "auto" else settings.fit
     rounds = settings.folds or settings.seeds
+    runs = 2 if settings.before == "train" else 1
     torch.set_num_threads(threads_of(settings))
     models = [
         _estimate(plan, prepared, settings, rounds) for plan in plan_models(prepared, settings, fit)
@@ -126,10 +129,10 @@ def dry_run(settings: CompareSettings, *, progress: Progress | None = None) -> E
         classes={name: sum(row.label == name for row in rows) for name in prepared.classes},
         split={split: len(prepared.indices(split)) for split in SPLITS},
         models=models,
-        seconds=sum(model.seconds for model in models) + 5,
+        seconds=runs * (sum(model.seconds for model in models) + 5),
         memory_bytes=BASE_MEMORY + max(model.memory_bytes for model in models),
-        disk_bytes=sum(model.disk_bytes for model in models) + (2 << 20),
-        warnings=list(prepared.warnings),
+        disk_bytes=runs * (sum(model.disk_bytes for model in models) + (2 << 20)),
+        warnings=[*prepared.warnings, *(_TRAINED_TWICE if runs == 2 else ())],
     )
 
 

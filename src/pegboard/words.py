@@ -339,20 +339,24 @@ def _advice(model: str) -> str:
     return "try another backbone, or look whether the photos show what their labels say"
 
 
-def about_corrections(corrections: Json | None) -> list[str]:
+def about_corrections(corrections: Json | None, *, figures: bool = True) -> list[str]:
     """Say what corrections of labels changed, before and after on the same test photos.
 
     Parameters
     ----------
     corrections
         As in ``leaderboard.json``; None for a run without.
+    figures
+        Whether every model's figures are said, too: a table may stand below.
     """
     if corrections is None:
         return []
     if not corrections["effect"]:
         why = corrections["why_not"]
         return [_corrected(corrections), f"What that changes in the figures is not told: {why}."]
-    return [_corrected(corrections), *about_effect(corrections["effect"])]
+    effect = corrections["effect"]
+    said = about_effect(effect) if figures else _effect_shown(effect)
+    return [_corrected(corrections), *said]
 
 
 def _corrected(corrections: Json) -> str:
@@ -374,7 +378,7 @@ def about_effect(effect: Json) -> list[str]:
     """Say how models do before and after corrections, and whether a difference is shown."""
     n, models = effect["n"], effect["models"]
     parts = [_before_and_after(model, n) for model in models]
-    sentences = [
+    return [
         f"Before and after on the {count(n, 'test photo')} that both runs answered "
         f"({effect['relabelled']:,} of them relabelled), both by the corrected labels: "
         f"{'; '.join(parts)}.",
@@ -386,7 +390,13 @@ def about_effect(effect: Json) -> list[str]:
             ]
         )
         + " of them.",
+        *_effect_shown(effect),
     ]
+
+
+def _effect_shown(effect: Json) -> list[str]:
+    """Say of which models a difference is shown, and what else may be behind it."""
+    models, sentences = effect["models"], []
     for verdict, word in (("b_better", "better"), ("a_better", "worse")):
         names = [model["name"] for model in models if model["difference"]["verdict"] == verdict]
         if names:
@@ -395,7 +405,8 @@ def about_effect(effect: Json) -> list[str]:
     if hidden:
         sentences.append(
             f"No difference is shown for {listing(hidden)}: few changed labels seldom show on "
-            f"{count(n, 'test photo')}, and that does not speak against the corrections."
+            f"{count(effect['n'], 'test photo')}; that speaks neither for the corrections nor "
+            "against them."
         )
     sentences += [
         f"{entry['name']} has no before: {entry['reason']}." for entry in effect["not_compared"]

@@ -33,7 +33,7 @@ def corrections_section(run: Run, pictures: Pictures) -> CorrectionsSection | No
         return None
     effect = corrections["effect"]
     return CorrectionsSection(
-        words=tuple(about_corrections(corrections)),
+        words=tuple(about_corrections(corrections, figures=False)),
         n=effect["n"] if effect else 0,
         run=effect["run"] if effect else "",
         rows=tuple(
