@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 ORDER = [
     *("errors", "photos", "budget", "progress", "files", "memory", "cache"),
     *("metrics", "thresholds"),
-    *("images", "pictures", "occlusion", "sources", "intake", "duplicates"),
+    *("images", "pictures", "occlusion", "sources", "intake", "nearest", "alignment"),
+    "duplicates",
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.alignment import FINE
+from pegboard.audit.likeness import Likeness, near_copies
 from pegboard.audit.traits import Traits, measure
 from pegboard.budget import Budget
 from pegboard.duplicates import DuplicateGroups, duplicate_groups
@@ -61,6 +64,7 @@ class Subject:
         fact that is a dictionary with a sentence ``words``, terminal and page show the sentence."""
         self._features: Features | None = None
         self._traits: Traits | None = None
+        self._likeness: Likeness | None = None
 
     @property
     def photos(self) -> Sequence[Photo]:
@@ -99,13 +103,40 @@ class Subject:
         """``(N,)`` duplicate group of every photo; no fold or split may part one."""
         return self.duplicates.codes
 
+    def likeness(self) -> Likeness:
+        """Return the photos that are nearly copies, confirmed by comparing pixels, found once.
+
+        Without features it goes by small grey pictures alone, and says what may be missed.
+
+        Raises
+        ------
+        BudgetSpent
+            When time runs out.
+        """
+        if self._likeness is None:
+            features, missed = None, ""
+            try:
+                features = self.features()
+            except FeaturesUnavailable as error:
+                missed = f"Copies cropped by more than a tenth may have been missed: {error}"
+            found = near_copies(
+                self.photos,
+                lambda index: self.pixels(index, at_least=FINE),
+                features=features,
+                known=[(pair.a, pair.b) for pair in self.duplicates.pairs if pair.kind == "near"],
+                threads=self.threads,
+                budget=self.budget,
+                progress=self.progress,
+            )
+            self._likeness = replace(found, missed=missed)
+        return self._likeness
+
     def near_pairs(self) -> list[tuple[int, int, float]]:
-        """Return confirmed near duplicates as ``(first, second, likeness 0..1)``, by index."""
-        return [
-            (pair.a, pair.b, min(1.0, max(0.0, float(pair.score))))
-            for pair in self.duplicates.pairs
-            if pair.kind == "near"
-        ]
+        """Return confirmed near duplicates as ``(first, second, likeness 0..1)``, by index.
+
+        One photo, the first, stands for all of equal pixels.
+        """
+        return [(pair.first, pair.second, pair.score) for pair in self.likeness().pairs]
 
     def looks(self) -> Traits:
         """Return simple statistics of every photo, measured once.
