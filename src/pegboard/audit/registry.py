@@ -9,9 +9,11 @@ from pegboard.audit import (
     conflicts,
     copies,
     files,
+    labels,
     leaks,
     looks,
     names,
+    outliers,
     shortcuts,
     similar,
 )
@@ -46,4 +48,6 @@ CHECKS: tuple[Check, ...] = (
     similar,
     conflicts,
     leaks,
+    outliers,
+    labels,
 )
