@@ -186,7 +186,7 @@ def _fits(whole: Pictures, cut: Pictures) -> Values:
         len(whole), len(_SPANS), _WINDOW, COARSE
     )
     views = np.stack([rows[:, y] @ _SPANS[x].T for y, x in _PAIRS], axis=1)
-    views = _standardised(views.reshape(len(whole), len(_PAIRS), -1))
+    views = _standardised(views.reshape(len(whole), len(_PAIRS), _WINDOW * _WINDOW))
     scores: Values = (views @ thumbnails(cut, _WINDOW)[:, :, None])[:, :, 0]
     return scores
 
@@ -348,8 +348,8 @@ def refine(one: Values, two: Values, windows: Values, *, steps: int) -> Values:
                 laid.two / length, laid.mask / np.sqrt(laid.pixels),
             ),
             axis=1,
-        ).reshape(len(one), 6, -1)  # fmt: skip
-        left = (laid.one / laid.lengths[0] - laid.two / length).reshape(len(one), -1, 1)
+        ).reshape(len(one), 6, side * side)  # fmt: skip
+        left = (laid.one / laid.lengths[0] - laid.two / length).reshape(len(one), side * side, 1)
         normal = slopes @ slopes.transpose(0, 2, 1)
         # A little damping (Levenberg 1944) keeps pictures without edges in place.
         normal += np.eye(6, dtype=np.float32) * (

@@ -106,6 +106,13 @@ class DuplicateGroups:
     pairs: Sequence[Pair]
     alike: Sequence[Pair] = ()
 
+    def joined(self, near: Sequence[Pair]) -> DuplicateGroups:
+        """Return the groups with further near pairs that were confirmed elsewhere."""
+        known = {(pair.a, pair.b) for pair in self.pairs}
+        pairs = [*self.pairs, *(pair for pair in near if (pair.a, pair.b) not in known)]
+        codes = connect(len(self.codes), [(pair.a, pair.b) for pair in pairs])
+        return DuplicateGroups(codes, pairs, self.alike)
+
 
 def duplicate_groups(photos: Sequence[Photo]) -> DuplicateGroups:
     """Group photos that are equal, nearly equal, or in one group of the user's.

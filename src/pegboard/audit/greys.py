@@ -59,7 +59,7 @@ class Greys:
                 first.setdefault(photo.pixels, index)
         large_enough = np.fromiter(first.values(), np.int64, len(first))
         signatures = self._signatures(large_enough.tolist())
-        contrast = signatures.reshape(len(signatures), -1).std(axis=1, dtype=np.float32)
+        contrast = signatures.std(axis=(1, 2), dtype=np.float32)
         enough = contrast >= LEAST_CONTRAST
         self.chosen: Indices = large_enough[enough]
         self.signatures = signatures[enough]

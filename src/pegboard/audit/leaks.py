@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pegboard.audit.findings import Finding, NotApplicable
 from pegboard.audit.subject import Subject
 from pegboard.duplicates import DuplicateGroups, Pair
@@ -34,6 +32,5 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
 
 def _with_all_near(subject: Subject) -> DuplicateGroups:
     """Return the duplicates with every near pair that the checks confirm."""
-    others = [pair for pair in subject.duplicates.pairs if pair.kind != "near"]
     near = [Pair(min(a, b), max(a, b), "near", score) for a, b, score in subject.near_pairs()]
-    return replace(subject.duplicates, pairs=[*others, *near])
+    return subject.duplicates.joined(near)

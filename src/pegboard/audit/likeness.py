@@ -43,14 +43,25 @@ are all among the 4 nearest by features; those turned by 90 degrees are the near
 LEAST_COSINE = 0.3
 """Least cosine of features; the least of those copies was 0.33."""
 
-LEAST_COARSE = 0.55
-"""Least correlation at 8x8. Of copies cropped by a tenth, 1 in 100 lies below 0.63."""
+LEAST_COARSE = 0.4
+"""Least correlation at 8x8. Of copies cropped by a tenth, 1 in 100 lies below 0.63; of those
+cropped by a fifth, 1 in 10 below 0.4."""
 
 LEAST_POSED = 0.8
 """The same for pictures brought into one pose, where nothing was cropped."""
 
-LEAST_PLACED = 0.78
-"""Least correlation at 16x16 in the best window; of copies cropped by a tenth at least 0.84."""
+LEAST_WHOLE = 0.9
+"""Both among simple pictures, of which only copies of the whole are looked for."""
+
+SIMPLE = 0.95
+"""What edges must reach in a set, see :data:`FAR_OUT`, from which its pictures are simple.
+
+Photos lie at 0.92 and less, handwritten digits at 0.98.
+"""
+
+LEAST_PLACED = 0.72
+"""Least correlation at 16x16 in the best window; of 346 copies cropped by a tenth, 2 lie below
+0.78 and none below 0.76."""
 
 LEAST_EDGES = {FINE: 0.915, COARSE: 0.72}
 """Least correlation of edges by side of the pictures compared.
@@ -190,8 +201,9 @@ def near_copies(
     """
     budget, progress = budget or Budget(), progress or Progress()
     greys = Greys(photos, read, threads=threads, budget=budget)
-    candidates = _candidates(greys, features, known, budget)
     judge = _Judge(greys, budget, progress)
+    wanted = _WHOLE if judge.are_simple() else _Wanted(features)
+    candidates = _candidates(greys, wanted, known, budget)
     found = judge.confirmed(candidates)
     unseen = _unseen(photos, found, candidates)
     found += judge.confirmed(unseen)
@@ -218,20 +230,33 @@ def _as_pairs(pairs: set[tuple[int, int]]) -> Pairs:
 # --- Candidates --------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What to look for: features to go by, how much alike grey pictures must be, how many."""
+
+    features: Values | None = None
+    coarse: float = LEAST_COARSE
+    posed: float = LEAST_POSED
+    count: int = NEIGHBOURS
+
+
+_WHOLE = _Wanted(None, LEAST_WHOLE, LEAST_WHOLE, 2)
+
+
 def _candidates(
     greys: Greys,
-    features: NDArray[np.float32] | None,
+    wanted: _Wanted,
     known: Sequence[tuple[int, int]],
     budget: Budget,
 ) -> Pairs:
     chosen = greys.chosen
     found = [np.array(known, np.int64).reshape(-1, 2)]
-    if features is not None:
-        found.append(_near(features[chosen], chosen, LEAST_COSINE, budget))
+    if wanted.features is not None:
+        found.append(_near(wanted.features[chosen], chosen, wanted.count, LEAST_COSINE, budget))
     coarse = thumbnails(greys.signatures, 8)
-    found.append(_near(coarse, chosen, LEAST_COARSE, budget, centred=False))
+    found.append(_near(coarse, chosen, wanted.count, wanted.coarse, budget, centred=False))
     posed, owners = in_one_pose(coarse)
-    found.append(_near(posed, chosen[owners], LEAST_POSED, budget, centred=False))
+    found.append(_near(posed, chosen[owners], wanted.count, wanted.posed, budget, centred=False))
     # One photo stands for all of equal pixels, and none is compared that holds nothing.
     pairs = greys.representative[np.concatenate(found)]
     pairs = np.sort(pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])], axis=1)
@@ -240,9 +265,15 @@ def _candidates(
 
 
 def _near(
-    vectors: Values, owners: Indices, least: float, budget: Budget, *, centred: bool = True
+    vectors: Values,
+    owners: Indices,
+    count: int,
+    least: float,
+    budget: Budget,
+    *,
+    centred: bool = True,
 ) -> Pairs:
-    first, second, _ = neighbours(vectors, NEIGHBOURS, least=least, centred=centred, budget=budget)
+    first, second, _ = neighbours(vectors, count, least=least, centred=centred, budget=budget)
     return np.stack((owners[first], owners[second]), axis=1)
 
 
@@ -341,6 +372,11 @@ class _Judge:
 
     def _aligned(self, side: int, pairs: Pairs, placed: Placement) -> tuple[Placement, Agreement]:
         return align(self._greys.at(pairs[:, 0], side), self._greys.at(pairs[:, 1], side), placed)
+
+    def are_simple(self) -> bool:
+        """Whether the pictures resemble each other so much that only whole ones can be told."""
+        sides = {self._greys.side(index) for index in self._greys.chosen.tolist()}
+        return any(np.tanh(self._least_edges(side)) >= SIMPLE for side in sides)
 
     def _least_edges(self, side: int) -> float:
         """Return what edges must reach, on Fisher's scale, among pictures of this side."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pegboard.alignment import COARSE, FINE, POSES
 from pegboard.audit import likeness
 from pegboard.audit.findings import Finding
-from pegboard.audit.likeness import NearPair
-from pegboard.audit.pairing import best_first, pairs_told
+from pegboard.audit.likeness import Likeness, NearPair
+from pegboard.audit.pairing import LARGE, best_first, pairs_told
 from pegboard.audit.subject import Subject
 from pegboard.duplicates import connect, shared
 from pegboard.photos import Photo
@@ -36,6 +37,10 @@ CONTRAST = 1.2
 """The same for the ratio of contrasts."""
 
 
+Pairs = Mapping[tuple[int, int], NearPair]
+"""By index, the smaller first."""
+
+
 def check(subject: Subject) -> list[Finding]:
     """Pair photos that are one picture, resized, saved again, brightened, cropped or turned.
 
@@ -45,30 +50,31 @@ def check(subject: Subject) -> list[Finding]:
     found = subject.likeness()
     confirmed = {(pair.first, pair.second): pair for pair in found.pairs}
     groups = shared(connect(len(subject), list(confirmed)))
-    subject.facts["near-duplicate"] = {
-        "groups": len(groups),
-        "photos": sum(map(len, groups)),
-        "compared": found.compared,
-        "least_edges": {f"{side}px": round(least, 4) for side, least in found.least_edges.items()},
-    } | ({"words": found.missed} if found.missed else {})
+    subject.facts[CODES[0]] = _facts(found, groups)
     findings = [
         finding for group in groups for finding in _of_group(subject.photos, group, confirmed)
     ]
     return findings + list(_only_alike(subject, confirmed))
 
 
-def _of_group(
-    photos: Sequence[Photo], group: Sequence[int], confirmed: dict[tuple[int, int], NearPair]
-) -> Iterator[Finding]:
-    is_large = len(list(pairs_told(group))) == len(group) - 1 > 1
+def _facts(found: Likeness, groups: Sequence[Sequence[int]]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "groups": len(groups),
+        "photos": sum(map(len, groups)),
+        "compared": found.compared,
+        "least_edges": {f"{side}px": round(least, 4) for side, least in found.least_edges.items()},
+    }
+    return facts | {"words": found.missed} if found.missed else facts
+
+
+def _of_group(photos: Sequence[Photo], group: Sequence[int], confirmed: Pairs) -> Iterator[Finding]:
     for kept, other in pairs_told(best_first(photos, group)):
         pair = confirmed.get((min(kept, other), max(kept, other)))
         if pair is not None:
             yield _finding(photos, kept, other, pair.score, in_words(photos, pair, other))
-        elif is_large:
-            score = max(
-                pair.score for pair in confirmed.values() if other in (pair.first, pair.second)
-            )
+        elif len(group) > LARGE:
+            others = (confirmed.get((min(one, other), max(one, other))) for one in group)
+            score = max(link.score for link in others if link is not None)
             words = f"one of {len(group)} versions of one picture"
             yield _finding(photos, kept, other, score, words)
 
