@@ -45,7 +45,7 @@ _PARTS = 8
 
 _SCALES = (0.9, 0.8, 0.7)
 _WINDOW = 16
-_CHUNK = 128
+_CHUNK = 64
 _STEP = 2.0
 """Pixels that one step may move a window."""
 
@@ -182,12 +182,18 @@ def place(first: Pictures, second: Pictures, *, poses: int = 2) -> Placement:
 
 def _fits(whole: Pictures, cut: Pictures) -> Values:
     """Return ``(P, windows)`` correlations of windows of the whole with the cut picture."""
-    rows = (_SPANS.reshape(-1, COARSE) @ whole.astype(np.float32)).reshape(
-        len(whole), len(_SPANS), _WINDOW, COARSE
-    )
-    views = np.stack([rows[:, y] @ _SPANS[x].T for y, x in _PAIRS], axis=1)
-    views = _standardised(views.reshape(len(whole), len(_PAIRS), _WINDOW * _WINDOW))
-    scores: Values = (views @ thumbnails(cut, _WINDOW)[:, :, None])[:, :, 0]
+    count, pixels = len(whole), _WINDOW * _WINDOW
+    values = whole.astype(np.float32)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    rows = (_SPANS.reshape(-1, COARSE) @ values).reshape(count, len(_SPANS), _WINDOW, COARSE)
+    views = np.empty((count, len(_PAIRS), _WINDOW, _WINDOW), np.float32)
+    for number, (y, x) in enumerate(_PAIRS):
+        np.matmul(rows[:, y], _SPANS[x].T, out=views[:, number])
+    flat = views.reshape(count, len(_PAIRS), pixels)
+    # The cut picture has mean 0 and length 1; the windows need not be standardised one by one.
+    products = (flat @ thumbnails(cut, _WINDOW)[:, :, None])[:, :, 0]
+    squares = np.einsum("pwi,pwi->pw", flat, flat) - flat.sum(axis=2) ** 2 / pixels
+    scores: Values = products / np.sqrt(np.maximum(squares, 1.0))
     return scores
 
 
