@@ -1,4 +1,7 @@
-"""How well wrong labels are found: people's errors (CIFAR-10N) and labels flipped on purpose.
+"""How well wrong labels are found, and photos that belong to no class.
+
+Wrong labels: people's errors (CIFAR-10N) and labels of tools flipped on purpose. Photos of no
+class: 48 of CIFAR-10 among the 4,800 of tools, with labels by chance.
 
 Beside pegboard's score stand cleanlab's self-confidence and normalised margin on out-of-fold
 probabilities of a logistic regression on the same features and folds, and cleanlab's own filter.
@@ -12,6 +15,7 @@ kept in the cache. ``--quick`` takes one draw of two rates and leaves the logist
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import time
@@ -28,9 +32,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from pegboard.audit.discriminant import grouped_folds
+from pegboard.audit.discriminant import HeldOut, grouped_folds, standardised
 from pegboard.audit.judgement import judge
 from pegboard.audit.labels import SUSPECT
+from pegboard.audit.outliers import FAR, SHRINKAGE, beyond
 from pegboard.audit.subject import Subject
 from pegboard.intake import take_in
 from pegboard.sources import SourceOptions, open_source
@@ -73,6 +78,10 @@ def main() -> None:
     for case in cases(1 if options.quick else options.draws, quick=options.quick):
         rows.append(measure(case))
         print(json.dumps(rows[-1]), flush=True)
+    if (DATA / "cifar10n").exists() and (DATA / "tools15").exists():
+        for draw in range(1 if options.quick else options.draws):
+            rows.append(measure_outliers(draw))
+            print(json.dumps(rows[-1]), flush=True)
     if options.out:
         result = {"cleanlab": cleanlab.__version__, "rows": rows, "over draws": spread(rows)}
         options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
@@ -94,7 +103,7 @@ def cases(draws: int, *, quick: bool) -> Iterator[Case]:
 def cifar(*, with_cleanlab: bool) -> Iterator[Case]:
     """Yield the same pictures with the labels that people gave them."""
     columns = ("label_true", "label_aggregate", "label_worst")
-    read = [subject(DATA / "cifar10n" / "labels.csv", column) for column in columns]
+    read = [opened("cifar10n/labels.csv", column) for column in columns]
     truth = read[0].labels
     assert truth is not None
     for name, one in zip(columns[1:], read[1:], strict=True):
@@ -104,12 +113,9 @@ def cifar(*, with_cleanlab: bool) -> Iterator[Case]:
                    one.labels, truth, with_cleanlab)  # fmt: skip
 
 
-_READ: dict[str, Subject] = {}
-
-
 def tools(draw: int, rates: tuple[float, ...], *, with_cleanlab: bool) -> Iterator[Case]:
     """Yield the photos of tools with labels flipped: to any class, or within confusable pairs."""
-    one = _READ.setdefault("tools15", subject(DATA / "tools15", "label"))
+    one = opened("tools15", "label")
     truth, features = one.labels, one.features()
     assert truth is not None
     for rate in rates:
@@ -121,10 +127,11 @@ def tools(draw: int, rates: tuple[float, ...], *, with_cleanlab: bool) -> Iterat
                        truth, with_cleanlab)  # fmt: skip
 
 
-def subject(source: Path, column: str) -> Subject:
+@functools.cache
+def opened(source: str, column: str) -> Subject:
     """Take photos in, with features on first use."""
-    opened = open_source(str(source), SourceOptions(label_column=column))
-    return Subject(opened, take_in(opened))
+    found = open_source(str(DATA / source), SourceOptions(label_column=column))
+    return Subject(found, take_in(found))
 
 
 def flipped(truth: IntArray, rate: float, seed: int) -> IntArray:
@@ -203,6 +210,27 @@ def measure(case: Case) -> dict[str, Any]:
             "seconds": round(time.perf_counter() - started, 1),
             "C": strength,
         }
+    return row
+
+
+STRANGERS = 48
+
+
+def measure_outliers(draw: int) -> dict[str, Any]:
+    """Return the figures of outliers, with the classes known and without them."""
+    rng = np.random.default_rng(draw)
+    ours, others = opened("tools15", "label"), opened("cifar10n/labels.csv", "label_true")
+    assert ours.labels is not None
+    chosen = rng.choice(len(others), STRANGERS, replace=False)
+    features = np.concatenate((ours.features(), others.features()[chosen]))
+    labels = np.append(ours.labels, rng.integers(0, len(ours.classes), STRANGERS))
+    groups = np.append(ours.groups, ours.groups.max() + 1 + np.arange(STRANGERS))
+    strange = np.arange(len(labels)) >= len(ours)
+    row: dict[str, Any] = {"case": f"strangers among tools15 draw {draw}", "n": len(labels)}
+    for name, classes in (("with classes", labels), ("without classes", np.zeros_like(labels))):
+        points, folds = standardised(features), grouped_folds(classes, groups)
+        far = beyond(HeldOut(points, classes, folds).strangeness(SHRINKAGE))
+        row[name] = ranking(strange, far) | found(strange, far >= FAR)
     return row
 
 

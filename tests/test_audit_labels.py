@@ -12,6 +12,7 @@ import pytest
 from cleanlab.rank import get_label_quality_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from pegboard.audit import labels as labels_check
@@ -294,6 +295,19 @@ class TestLabels:
         result = labels_check.check(opened(photo_folder(per_class=LEAST - 1)))
         assert isinstance(result, NotApplicable)
         assert f"{LEAST} different photos" in result.why
+
+
+def test_mirrored_copies_are_related(photo_folder) -> None:
+    folder = photo_folder(per_class=8)
+    original = folder / "disc" / "000.jpg"
+    with Image.open(original) as photo:
+        ImageOps.mirror(photo).save(folder / "square" / "mirrored.png")
+    subject = opened(folder)
+    paths = [photo.path for photo in subject.photos]
+    pair = [paths.index("disc/000.jpg"), paths.index("square/mirrored.png")]
+    assert len(set(subject.groups[pair].tolist())) == 2
+    assert len(set(subject.related()[pair].tolist())) == 1
+    assert len(set(subject.related().tolist())) == len(paths) - 1
 
 
 def unlabelled(subject: Subject, folder: Path, count: int = 60) -> Subject:

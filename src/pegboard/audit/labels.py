@@ -21,9 +21,10 @@ def check(subject: Subject) -> list[Finding] | NotApplicable:
     labels = subject.labels
     if labels is None:
         return NotApplicable("there are no classes, so no labels to doubt")
-    if judgeable(labels, subject.groups).sum() < 2:
+    groups = subject.related()
+    if judgeable(labels, groups).sum() < 2:
         return NotApplicable(f"it takes two classes with {LEAST} different photos each")
-    verdicts = judge(subject.features(), labels, subject.groups, budget=subject.budget)
+    verdicts = judge(subject.features(), labels, groups, budget=subject.budget)
     subject.facts["wrong-labels"] = _estimate(verdicts)
     return [_finding(subject, verdicts, index) for index in range(len(subject))]
 
@@ -53,5 +54,5 @@ def _estimate(verdicts: Verdicts) -> dict[str, float | int | str]:
         "judged": judged,
         "suspects": int((verdicts.wrong >= SUSPECT).sum()),
         "words": f"About {count:,} of {judged:,} labels are wrong (95 % interval {low:,} to "
-        f"{high:,}); errors on photos that people disagree about are undercounted",
+        f"{high:,}); errors on photos that people disagree about are undercounted.",
     }

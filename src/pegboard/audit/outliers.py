@@ -30,7 +30,7 @@ THRESHOLDS = {"interquartile-ranges": FAR, "least-photos": float(LEAST)}
 
 def check(subject: Subject) -> list[Finding] | NotApplicable:
     """Report photos far from every class; without classes, far from all others."""
-    groups = subject.groups
+    groups = subject.related()
     if len(np.unique(groups)) < LEAST:
         return NotApplicable(f"it takes {LEAST} different photos to say what is usual")
     labels = subject.labels

@@ -14,7 +14,7 @@ from pegboard.alignment import FINE
 from pegboard.audit.likeness import Likeness, near_copies
 from pegboard.audit.traits import Traits, measure
 from pegboard.budget import Budget
-from pegboard.duplicates import DuplicateGroups, duplicate_groups
+from pegboard.duplicates import DuplicateGroups, connect, duplicate_groups
 from pegboard.embed import Embedder, Features
 from pegboard.errors import FeaturesUnavailable, MissingExtra, ModelError
 from pegboard.images import to_pixels
@@ -137,6 +137,16 @@ class Subject:
         One photo, the first, stands for all of equal pixels.
         """
         return [(pair.first, pair.second, pair.score) for pair in self.likeness().pairs]
+
+    def related(self) -> NDArray[np.int64]:
+        """Return ``(N,)`` groups as :attr:`groups`, joined where photos are confirmed near copies.
+
+        Mirrored, turned and cropped copies too: none of them may vouch for another's label.
+        """
+        groups = self.groups
+        pairs = [(int(groups[one]), int(groups[other])) for one, other, _ in self.near_pairs()]
+        joined: NDArray[np.int64] = connect(int(groups.max(initial=-1)) + 1, pairs)[groups]
+        return joined
 
     def looks(self) -> Traits:
         """Return simple statistics of every photo, measured once.
