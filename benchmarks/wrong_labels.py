@@ -109,7 +109,7 @@ def cifar(*, with_cleanlab: bool) -> Iterator[Case]:
     for name, one in zip(columns[1:], read[1:], strict=True):
         assert one.labels is not None
         assert one.classes == read[0].classes
-        yield Case(f"cifar10n {name.removeprefix('label_')}", read[0].features(), one.groups,
+        yield Case(f"cifar10n {name.removeprefix('label_')}", read[0].features(), read[0].related(),
                    one.labels, truth, with_cleanlab)  # fmt: skip
 
 
@@ -123,8 +123,8 @@ def tools(draw: int, rates: tuple[float, ...], *, with_cleanlab: bool) -> Iterat
             ("uniform", flipped(truth, rate, draw)),
             ("pairs", flipped_in_pairs(truth, one.classes, rate, draw)),
         ):
-            yield Case(f"tools15 {kind} {rate:.0%} draw {draw}", features, one.groups, labels,
-                       truth, with_cleanlab)  # fmt: skip
+            yield Case(f"tools15 {kind} {rate:.0%} draw {draw}", features, one.related(),
+                       labels, truth, with_cleanlab)  # fmt: skip
 
 
 @functools.cache
@@ -224,7 +224,8 @@ def measure_outliers(draw: int) -> dict[str, Any]:
     chosen = rng.choice(len(others), STRANGERS, replace=False)
     features = np.concatenate((ours.features(), others.features()[chosen]))
     labels = np.append(ours.labels, rng.integers(0, len(ours.classes), STRANGERS))
-    groups = np.append(ours.groups, ours.groups.max() + 1 + np.arange(STRANGERS))
+    groups = ours.related()
+    groups = np.append(groups, groups.max() + 1 + np.arange(STRANGERS))
     strange = np.arange(len(labels)) >= len(ours)
     row: dict[str, Any] = {"case": f"strangers among tools15 draw {draw}", "n": len(labels)}
     for name, classes in (("with classes", labels), ("without classes", np.zeros_like(labels))):
@@ -251,7 +252,7 @@ def odds_of(case: Case, strength: float) -> NDArray[np.float64]:
         model = LogisticRegression(C=strength, max_iter=200)
         model.fit(points[train], case.labels[train])
         odds[~train] = model.predict_proba(points[~train])
-    return odds
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def ranking(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> dict[str, float]:
