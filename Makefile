@@ -7,6 +7,9 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Files of tests side by side, a file in one process: what it prepares is prepared once.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint types check bench
 
@@ -17,7 +20,7 @@ demo: $(VENV)/.with-train  ## Compare seven models on the built-in digits
 	$(BIN)/pegboard demo
 
 test: $(VENV)/.with-dev  ## Run the tests and print the coverage
-	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.with-dev  ## Run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

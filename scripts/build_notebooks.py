@@ -125,7 +125,7 @@ def _fewer_colours(text: str) -> str:
 def machine_traces(notebook: nbformat.NotebookNode) -> list[str]:
     """Return what a notebook's outputs tell of the machine it ran on: places of files."""
     home = re.escape(str(Path.home()))
-    places = re.compile(rf"(?:{home}|/home/|/Users/|/root|/tmp/|/work/|[A-Z]:\\)[^\s\"'<]*")
+    places = re.compile(rf"(?:{home}|/home/|/Users/|/root|/tmp/|[A-Z]:\\)[^\s\"'<]*")
     return sorted({place for text in _shown_texts(notebook) for place in places.findall(text)})
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,25 @@ def data_folder() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+CHROMIUM = Path(os.environ.get("PEGBOARD_CHROMIUM", "/usr/bin/chromium"))
+
+
+# Not for the whole session: while Playwright runs, nothing else may start an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start a real Chromium, or skip the test where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}; set PEGBOARD_CHROMIUM to a browser")
+    with sync_api.sync_playwright() as playwright:
+        # A container's root may not use the sandbox; the pages are our own.
+        started = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
 
 
 SHAPES = ("disc", "square", "cross")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,25 +18,7 @@ from review_folders import SUSPECTS, open_folder, serving
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = Path(os.environ.get("PEGBOARD_CHROMIUM", "/usr/bin/chromium"))
 WIDE, NARROW = {"width": 1360, "height": 850}, {"width": 360, "height": 740}
-
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}; set PEGBOARD_CHROMIUM to a browser"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        # A container's root may not use the sandbox; the pages are our own.
-        started = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -57,7 +38,10 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None,
         )
         page.goto(address)
-        page.wait_for_selector("#heading")
+        # The script gives the heading the focus when it is ready to hear keys.
+        page.wait_for_selector(
+            "#heading:focus" if options.get("java_script_enabled", True) else "#heading"
+        )
         return page
 
     yield open_page
@@ -72,11 +56,17 @@ def opened(tmp_path: Path) -> Opened:
     return open_folder(tmp_path)
 
 
+def settled(page: Page) -> None:
+    """Wait until no answer is on its way; keys are not heard before."""
+    page.wait_for_selector("html:not([aria-busy])")
+
+
 def said(page: Page, text: str) -> None:
     """Wait until the live region says it."""
     page.wait_for_function(
         "text => document.getElementById('said').textContent.includes(text)", arg=text
     )
+    settled(page)
 
 
 def made(opened: Opened) -> list[tuple[str, str, str]]:
@@ -128,6 +118,7 @@ def test_a_review_from_beginning_to_end_with_keys_alone(
         page.focus("#at_least")
         page.select_option("#at_least", "0")
         page.locator("form.threshold button").press("Enter")
+        settled(page)
         page.wait_for_function("document.querySelectorAll('ul.bulk li').length === 3")
         assert "disc → square: 3" in page.inner_text("ul.changes")
         page.locator("ul.bulk input").nth(1).press("Space")  # this one is left out

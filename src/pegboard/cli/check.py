@@ -55,7 +55,7 @@ def check_command(
     debug: bool,
     **options: Any,
 ) -> int:
-    r"""Find bad files, duplicates, wrong labels and more among the photos of SOURCE.
+    """Find bad files, duplicates, wrong labels and more among the photos of SOURCE.
 
     SOURCE as for `pegboard compare`; a folder without classes will do. Nothing in it is
     changed.

@@ -58,7 +58,7 @@ from pegboard.cli.output import show, show_json
 def compare_command(
     source: str, as_json: bool, progress: bool | None, debug: bool, dry_run: bool, **options: Any
 ) -> None:
-    r"""Train several models on SOURCE and compare them honestly.
+    """Train several models on SOURCE and compare them honestly.
 
     SOURCE is a folder of class folders, a tree with train/ and test/, a CSV, TSV or Parquet
     manifest, a CSV of pixels, a folder of IDX files, an npz, a zip or tar of class folders,

@@ -46,7 +46,7 @@ def example_photos_command(
     progress: bool | None,
     debug: bool,
 ) -> None:
-    r"""Draw photos of eight kinds of tools into DIR, as untidy as real folders are.
+    """Draw photos of eight kinds of tools into DIR, as untidy as real folders are.
 
     DIR must be new or empty.
 

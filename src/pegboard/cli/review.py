@@ -67,7 +67,7 @@ def review_command(
     debug: bool,
     **options: Any,
 ) -> None:
-    r"""Go through what was found, photo by photo, and decide; on a page of this machine.
+    """Go through what was found, photo by photo, and decide; on a page of this machine.
 
     Every decision is one line of corrections.csv, saved at once; photos are never changed.
     Ctrl-C ends the review.
@@ -162,7 +162,7 @@ def _merge(files: tuple[str, ...], out: Path, as_json: bool) -> None:
 def apply_command(
     source: str, as_json: bool, progress: bool | None, debug: bool, **options: Any
 ) -> None:
-    r"""Write a cleaned copy of SOURCE as class folders; SOURCE itself is never changed.
+    """Write a cleaned copy of SOURCE as class folders; SOURCE itself is never changed.
 
     \b
     pegboard apply photos/ --corrections pegboard-check/corrections.csv --to photos-clean
