@@ -22,6 +22,7 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 
 import pegboard
+from pegboard.checking import CheckSettings
 from pegboard.errors import BundleError, InputError, PlotUnavailable, RunFolderError, SourceError
 from pegboard.plots import Plots
 from pegboard.prepare import prepare
@@ -36,8 +37,8 @@ HEAVY = {
 }  # fmt: skip
 
 PUBLIC = [
-    "ImageClassifier", "Model", "PegboardError", "Prediction", "PredictionList", "Run",
-    "__version__", "compare", "load", "open_run",
+    "Check", "ImageClassifier", "Model", "PegboardError", "Prediction", "PredictionList", "Run",
+    "__version__", "check", "compare", "load", "open_run",
 ]  # fmt: skip
 
 
@@ -114,11 +115,16 @@ class TestNames:
         modules = {module.name for module in pkgutil.iter_modules(pegboard.__path__)}
         assert modules.isdisjoint(PUBLIC)
 
-    def test_compare_takes_every_setting_with_its_default(self) -> None:
-        parameters = inspect.signature(pegboard.compare).parameters
-        settings = {field.name for field in fields(CompareSettings)}
+    @pytest.mark.parametrize(
+        ("function", "kind"),
+        [(pegboard.compare, CompareSettings), (pegboard.check, CheckSettings)],
+        ids=["compare", "check"],
+    )
+    def test_every_setting_is_taken_with_its_default(self, function, kind) -> None:
+        parameters = inspect.signature(function).parameters
+        settings = {field.name for field in fields(kind)}
         assert set(parameters) - {"progress"} == settings
-        plain = CompareSettings(source="x")
+        plain = kind(source="x")
         for name in settings - {"source", "merge"}:
             assert parameters[name].default == getattr(plain, name), name
 

@@ -42,7 +42,17 @@ ORDER = [
         "folds",
     ),
     "pipeline",
-    *("frames", "plots", "loaded", "results", "fitting", "estimator", "api", "cli"),
+    *(
+        "frames",
+        "plots",
+        "loaded",
+        "results",
+        "check_results",
+        "fitting",
+        "estimator",
+        "api",
+        "cli",
+    ),
 ]
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}

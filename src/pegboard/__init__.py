@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pegboard.api import check as check
     from pegboard.api import compare as compare
     from pegboard.api import load as load
     from pegboard.api import open_run as open_run
+    from pegboard.check_results import Check as Check
     from pegboard.errors import PegboardError as PegboardError
     from pegboard.estimator import ImageClassifier as ImageClassifier
     from pegboard.loaded import Model as Model
@@ -27,18 +29,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Check": "pegboard.check_results",
     "ImageClassifier": "pegboard.estimator",
     "Model": "pegboard.loaded",
     "PegboardError": "pegboard.errors",
     "Prediction": "pegboard.rows",
     "PredictionList": "pegboard.loaded",
     "Run": "pegboard.results",
+    "check": "pegboard.api",
     "compare": "pegboard.api",
     "load": "pegboard.api",
     "open_run": "pegboard.api",
 }
 
 __all__ = [
+    "Check",
     "ImageClassifier",
     "Model",
     "PegboardError",
@@ -46,6 +51,7 @@ __all__ = [
     "PredictionList",
     "Run",
     "__version__",
+    "check",
     "compare",
     "load",
     "open_run",

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from pegboard.audit.folder import DEFAULT as CHECK_FOLDER
 from pegboard.budget import parse_duration
+from pegboard.check_results import Check
+from pegboard.checking import CheckSettings, check_source
 from pegboard.errors import InputError, RunFolderError, require_extra
 from pegboard.inputs import Fit
 from pegboard.loaded import load
@@ -152,7 +155,7 @@ def compare(
         weights=_texts(weights),
         corrections=_path(corrections),
         before=_text(before),
-        budget=parse_duration(budget) if isinstance(budget, str) else budget,
+        budget=_seconds(budget),
         resume=resume,
         overwrite=overwrite,
         fractions=_fractions(fractions),
@@ -179,6 +182,80 @@ def compare(
         progress=_progress(progress),
     )
     return Run(folder.path)
+
+
+def check(
+    source: StrPath,
+    *,
+    out: StrPath = CHECK_FOLDER,
+    overwrite: bool = False,
+    corrections: StrPath | None = None,
+    budget: float | str | None = None,
+    merge: Mapping[str, str] | None = None,
+    exclude_class: str | Sequence[str] = (),
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "split",
+    group_column: str = "group",
+    threads: int | None = None,
+    progress: bool | Progress = True,
+) -> Check:
+    """Find bad files, duplicates, wrong labels and more among photos.
+
+    The same as the command ``pegboard check``, with the same defaults. Nothing in the source is
+    changed.
+
+    Parameters
+    ----------
+    source
+        A folder, with or without class folders, a table, an archive …, or a name such as
+        ``"digits"``.
+    out
+        Folder for the findings.
+    overwrite
+        Replace the check of another source in ``out``.
+    corrections
+        A file of corrected labels to apply first.
+    budget
+        Wall time: seconds, or a text such as ``"10m"``; checks not reached say so.
+    merge, exclude_class
+        Classes put into others, classes left out.
+    path_column, label_column, split_column, group_column
+        Names of a table's columns.
+    threads
+        With how many threads; by default as many as there are cores.
+    progress
+        Show progress in a notebook or a terminal; or where to tell it.
+
+    Returns
+    -------
+    The check: findings, outcomes, report.
+
+    Raises
+    ------
+    PegboardError
+        For anything you must change: told in one line.
+
+    Examples
+    --------
+    >>> found = pegboard.check("photos")                        # doctest: +SKIP
+    >>> found.findings.query("code == 'label-suspect'").head()  # doctest: +SKIP
+    """
+    settings = CheckSettings(
+        source=os.fspath(source),
+        out=Path(out),
+        overwrite=overwrite,
+        merge=dict(merge or {}),
+        exclude_class=_texts(exclude_class),
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
+        corrections=_path(corrections),
+        threads=threads,
+        budget=_seconds(budget),
+    )
+    return Check(check_source(settings, progress=_progress(progress)).folder.path)
 
 
 def _opened(source: object) -> Source | None:
@@ -220,6 +297,10 @@ def _path(path: StrPath | None) -> Path | None:
 
 def _text(path: StrPath | None) -> str | None:
     return None if path is None else os.fspath(path)
+
+
+def _seconds(budget: float | str | None) -> float | None:
+    return parse_duration(budget) if isinstance(budget, str) else budget
 
 
 def _fractions(fractions: str | Sequence[float] | None) -> tuple[float, float, float] | None:

@@ -27,7 +27,7 @@ class Finding:
     path
         The photo or file, as in every output; for a finding about a class, ``CLASS/``.
     code
-        What kind of thing, as in ``CONTRACT.md``; stable.
+        What kind of thing, as listed in ``docs/check.md``; stable.
     severity
         ``info`` is not counted.
     score
