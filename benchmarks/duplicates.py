@@ -190,7 +190,7 @@ def strictest(found: Found, truth: set[Pair]) -> dict[str, Any]:
     for distance in range(DISTANCE, -1, -1):
         kept = {pair: far for pair, far in found.items() if far <= distance}
         figures = agreement(kept, truth)
-        if figures["precision"] >= PRECISION:
+        if figures["pairs"] and figures["precision"] >= PRECISION:
             return {"distance_of_98": distance, "recall_of_98": figures["recall"]}
     return {"distance_of_98": None, "recall_of_98": 0.0}
 
@@ -350,7 +350,7 @@ def agreement(found: Found, truth: set[Pair]) -> dict[str, Any]:
     return {
         "pairs": len(found),
         "right": right,
-        "precision": round(right / len(found), 4) if found else 1.0,
+        "precision": round(right / len(found), 4) if found else None,
         "recall": round(right / len(truth), 4),
     }
 
