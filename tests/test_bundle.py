@@ -253,6 +253,14 @@ def test_a_missing_member_is_damage(path: Path) -> None:
         read_bundle(path)
 
 
+def test_a_name_with_a_line_break_is_told_in_one_line(path: Path) -> None:
+    members = members_of(path)
+    write_zip(path, {name.replace("card.md", "c\nard.md"): data for name, data in members.items()})
+    with pytest.raises(DamagedBundleError) as refused:
+        read_bundle(path)
+    assert "\n" not in str(refused.value)
+
+
 def test_an_added_member_is_damage(path: Path) -> None:
     write_zip(path, members_of(path) | {"../../evil.py": b"print()"})
     with pytest.raises(DamagedBundleError, match=r"found \.\./\.\./evil\.py"):

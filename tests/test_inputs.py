@@ -36,6 +36,15 @@ def test_any_photo_fits_any_input(pixels: np.ndarray, spec: InputSpec) -> None:
     assert fitted.dtype == np.uint8
 
 
+@pytest.mark.parametrize("width", range(1, 14))
+def test_a_crop_never_leaves_the_photo_by_rounding(width: int) -> None:
+    for height in range(1, 60):
+        for side in range(1, 40):
+            spec = InputSpec(side, 1 + (side * 7) % 13, channels=1, fit="crop")
+            photo = np.zeros((height, width, 1), np.uint8)
+            assert fit_image(photo, spec).shape == spec.shape
+
+
 @settings(deadline=None, max_examples=40)
 @given(specs)
 def test_a_specification_survives_json(spec: InputSpec) -> None:

@@ -165,9 +165,12 @@ def _squash(image: Image.Image, spec: InputSpec) -> Image.Image:
 
 def _crop(image: Image.Image, spec: InputSpec) -> Image.Image:
     scale = min(image.width / spec.width, image.height / spec.height)
-    width, height = spec.width * scale, spec.height * scale
+    # Rounding must not push a border out of the picture.
+    width = min(spec.width * scale, image.width)
+    height = min(spec.height * scale, image.height)
     left, top = (image.width - width) / 2, (image.height - height) / 2
-    return _resize(image, (spec.width, spec.height), spec, (left, top, left + width, top + height))
+    box = (left, top, min(left + width, image.width), min(top + height, image.height))
+    return _resize(image, (spec.width, spec.height), spec, box)
 
 
 def _letterbox(image: Image.Image, spec: InputSpec) -> Image.Image:

@@ -323,8 +323,12 @@ def _parse_reference(data: bytes, info: BundleInfo) -> Reference:
 
 
 def _damaged(path: Path, detail: str) -> DamagedBundleError:
+    # A damaged directory can hold any name, and an error is one line.
+    legible = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in detail
+    )
     return DamagedBundleError(
-        f"{path} was damaged or altered: {detail}; copy or export it again from its run folder"
+        f"{path} was damaged or altered: {legible}; copy or export it again from its run folder"
     )
 
 
