@@ -244,7 +244,52 @@ if not REAL_PHOTOS:
     display(wrong.loc[right_after_all, ["path", "label", "predicted", "label_true"]])
 
 # %% [markdown]
-# ## 10. Beside the reference project
+# ## 10. Check, decide, train again
+#
+# Nobody has to wait for a model's mistakes to find wrong labels. `pegboard.check` looks at every
+# photo, the training photos too: damaged files, copies, odd photos, and labels that a classifier
+# doubts which has not seen them. Nothing is changed.
+
+# %%
+found = pegboard.check(SOURCE, merge=MERGE, out="tools-check", overwrite=True)
+found
+
+# %%
+suspects = found.findings.query("code == 'label-suspect' and severity == 'warning'")
+suspects[["path", "score", "suggestion", "explanation"]].head(12)
+
+# %% [markdown]
+# On the command line `pegboard review` now shows these one by one beside the nearest photos of
+# both classes, and takes one key per decision. A notebook cannot look at photos for you, so here
+# the truth plays the reviewer: a suspect is relabelled when it really is what was suggested, and
+# kept when its label was right.
+
+# %%
+if not REAL_PHOTOS:
+    truth = pd.read_csv("truth.csv").set_index("path")["label_true"].replace(MERGE)
+    labels = found.photos.set_index("path")["label"]
+    for path in suspects["path"]:
+        if truth[path] == labels[path]:
+            found.decide(path, "keep", reviewer="truth")
+        else:
+            found.decide(path, "relabel", truth[path], reviewer="truth")
+    decided = pd.read_csv(found.corrections)["action"].value_counts()
+    display(decided.to_frame())
+
+# %% [markdown]
+# With the decisions, the best model is trained again on the same split, and judged before and
+# after on the same test photos, by the corrected labels both times.
+
+# %%
+if not REAL_PHOTOS:
+    corrected = pegboard.compare(
+        SOURCE, models=run.best, epochs=EPOCHS, merge=MERGE, corrections=found.corrections,
+        before=run.path, out="tools-corrected", overwrite=True,
+    )  # fmt: skip
+    print(corrected.summary)
+
+# %% [markdown]
+# ## 11. Beside the reference project
 #
 # The reference project classified 6,916 photos of 8 unbalanced classes, many of them mislabelled.
 # None of them is used here: every column below is measured on photos of its own, so **the columns
@@ -277,7 +322,7 @@ reference.join(here, how="outer").round(3).fillna("")
 # reference project MobileNetV2 was unfrozen at a rate of 1e-3 and collapsed; a collapsed model is
 # marked in the leaderboard (`collapsed`) with the reason.
 #
-# ## 11. Use it
+# ## 12. Use it
 #
 # Every model is one file that needs no PyTorch. The best one, on photos it has never met:
 
