@@ -17,7 +17,6 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from pegboard.audit.findings import Finding, Outcome, State, write_findings
 from pegboard.audit.folder import CheckFolder, CheckRecord
-from pegboard.before import Before, find_before, named_before, tell_effect
 from pegboard.cli import run
 from pegboard.corrections import COLUMNS
 from pegboard.errors import PegboardError
@@ -26,6 +25,7 @@ from pegboard.history import compare_runs
 from pegboard.history.effect import common_test_photos
 from pegboard.history.finished import FinishedRun
 from pegboard.manifest import read_manifest
+from pegboard.pipeline.before import Before, find_before, named_before, tell_effect
 from pegboard.prepare import prepare
 from pegboard.report.corrected import labels_to_check
 from pegboard.report.run import Run
@@ -334,5 +334,7 @@ def write_check(place: Path, location: str, state: State, suspects: int) -> Chec
     found = [
         Finding(f"saw/{number}.jpg", "label-suspect", "warning", 0.9) for number in range(suspects)
     ]
-    write_findings(folder.findings, [*found, Finding("saw/0.jpg", "dark", "warning", 0.5)])
+    noted = Finding("saw/8.jpg", "label-suspect", "info", 0.1)
+    dark = Finding("saw/0.jpg", "dark", "warning", 0.5)
+    write_findings(folder.findings, [*found, noted, dark])
     return folder

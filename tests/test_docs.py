@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -241,3 +242,20 @@ class TestHowExamplesAreRead:
         block = Block(1, "python", "raise SystemExit(3)", None)
         with pytest.raises(AssertionError):
             run_python(block, tmp_path)
+
+
+IMAGES = sorted((REPOSITORY / "docs" / "images").iterdir())
+
+
+@pytest.mark.parametrize("file", IMAGES, ids=lambda file: file.name)
+def test_a_picture_is_small_and_tells_nothing_else(file: Path) -> None:
+    assert file.stat().st_size <= 300_000
+    if file.suffix == ".svg":
+        text = file.read_text("utf-8")
+        fetched = re.findall(r"(?:url\(|href=[\"'])(?!#)[^)\"']*", text)
+        assert fetched == []
+        assert str(Path.home()) not in text
+    else:
+        with Image.open(file) as picture:
+            assert not picture.getexif()
+            assert set(picture.info) <= {"transparency"}

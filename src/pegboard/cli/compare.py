@@ -143,6 +143,7 @@ def _show(folder: Any, leaderboard: dict[str, Any]) -> None:
     from pegboard.words import summary
 
     print_leaderboard(Console(highlight=False), leaderboard)
+    show("")
     for sentence in summary(leaderboard):
         show(sentence)
     show(f"\nReport: {folder.report}")

@@ -119,13 +119,12 @@ def _suspects(folder: CheckFolder) -> str:
     if outcome is None or outcome.state == "not-applicable":
         why = f" ({outcome.why})" if outcome and outcome.why else ""
         return f"The check in {folder.path.name} did not look at labels{why}."
-    number = sum(one.code == "label-suspect" for one in folder.read_findings())
-    if number == 0:
+    if outcome.count == 0:
         return f"The check in {folder.path.name} found no label that may be wrong."
     command = shlex.join(["pegboard", "review", folder.path.name])
     return (
-        f"The check in {folder.path.name} found {count(number, 'label')} that may be wrong: go "
-        f"through them with {command}, then compare with --corrections."
+        f"The check in {folder.path.name} found {count(outcome.count, 'label')} that may be wrong: "
+        f"go through them with {command}, then compare with --corrections."
     )
 
 
