@@ -36,7 +36,6 @@ ORDER = [
         "describe",
         "demo",
         "dryrun",
-        "before",
         "finish",
         "illustrate",
         "folds",

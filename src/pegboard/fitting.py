@@ -19,11 +19,12 @@ from pegboard.errors import InputError, SourceError
 from pegboard.finish import answer, bundle
 from pegboard.intake import take_in
 from pegboard.leaderboard import machine_info
-from pegboard.learn import Job, Task, train_job
+from pegboard.learn import Task, train_job
 from pegboard.loader import Photos
 from pegboard.models.registry import check_architecture, check_input, parse_model_names
 from pegboard.models.weights import parse_weights_option, resolve_weights
 from pegboard.photos import Intake
+from pegboard.pipeline.rounds import job_of, task_of
 from pegboard.prepare import (
     ModelPlan,
     Prepared,
@@ -94,10 +95,7 @@ def fit_photos(
     plan = _plan(prepared, settings, progress)
     photos = Photos(source, prepared.split.rows, threads=threads_of(settings))
     task = _task(prepared, photos)
-    job = Job(
-        plan.name, plan.spec, plan.recipe, plan.weights,
-        settings.seed, settings.device, threads_of(settings),
-    )  # fmt: skip
+    job = job_of(plan, settings, settings.seed)
     try:
         with tempfile.TemporaryDirectory(prefix="pegboard-fit-") as path:
             folder = ModelFolder(Path(path), plan.name.slug)
@@ -166,17 +164,8 @@ def _task(prepared: Prepared, photos: Photos) -> Task:
     train, validation = prepared.indices("train"), prepared.indices("validation")
     if not len(validation):  # every class is a single group of duplicates
         validation = train
-    return Task(
-        photos=photos,
-        keys=[photo.pixels for photo in prepared.photos],
-        classes=prepared.classes,
-        labels=prepared.labels,
-        train=train,
-        validation=validation,
-        # The photos that the exported model is compared with the trained one on.
-        test=validation,
-        fingerprint=prepared.fingerprint,
-    )
+    # The exported model is compared with the trained one on the photos that validate.
+    return task_of(prepared, photos, train, validation, test=validation)
 
 
 def _conflicts(prepared: Prepared) -> list[str]:

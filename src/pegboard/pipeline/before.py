@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pegboard.errors import PegboardError, RunFolderError
@@ -103,9 +102,31 @@ def _untested(folder: RunFolder, prepared: Prepared) -> str:
     return "tested other photos"
 
 
-def before_path(run: Path) -> Path:
+def before_folder(folder: RunFolder) -> RunFolder:
     """Return where the models are trained without the corrections, beside a run."""
-    return run.with_name(f"{run.name}-before")
+    return RunFolder(folder.path.with_name(f"{folder.path.name}-before"))
+
+
+def stopped_before(settings: CompareSettings, folder: RunFolder) -> bool:
+    """Whether what is resumed was stopped while its run before was trained."""
+    return (
+        settings.before == "train"
+        and settings.resume
+        and not folder.is_ours()
+        and before_folder(folder).is_ours()
+    )
+
+
+def without_corrections(settings: CompareSettings, beside: RunFolder) -> CompareSettings:
+    """Return the settings of the run that is trained before; it gets half of the budget."""
+    return replace(
+        settings,
+        out=beside.path,
+        corrections=None,
+        before=None,
+        budget=settings.budget / 2 if settings.budget else None,
+        resume=settings.resume and beside.is_ours(),
+    )
 
 
 def tell_effect(
