@@ -1,0 +1,143 @@
+"""What all benchmarks here do alike: options, turns, environments of competitors, results.
+
+A benchmark compares by ratios: A and B take turns in one run on one machine, so that whatever
+else the machine does slows both. It writes one JSON file with every raw time; the page
+``docs/benchmarks.md`` is made from those files by ``write_page.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pegboard.cache import cache_folder
+from pegboard.leaderboard import machine_info
+
+DATA = Path(os.environ.get("PEGBOARD_DATA", "../shared/data"))
+WEIGHTS = DATA.parent / "weights"
+RESULTS = Path(__file__).parent / "results"
+
+
+def options(about: str, name: str) -> argparse.ArgumentParser:
+    """Return the options that every benchmark takes: ``--quick`` and ``--json``."""
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything, to see it run")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help=f"write the result here (default: results/{name}.json; with --quick, nowhere)",
+    )  # fmt: skip
+    return parser
+
+
+def take_turns(
+    runs: Mapping[str, Callable[[], float | None]], turns: int, *, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Run each in turn, A B A B …; return the seconds of each turn but the first ones.
+
+    A run that measures itself returns its seconds; else the whole call is timed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warm_up + turns):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            told = run()
+            taken = time.perf_counter() - started if told is None else told
+            if turn >= warm_up:
+                seconds[name].append(taken)
+    return seconds
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Return median, least, most and count of some figures, and the figures."""
+    return {
+        "median": statistics.median(values),
+        "least": min(values),
+        "most": max(values),
+        "n": len(values),
+        "raw": list(values),
+    }
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, Any]:
+    """Return how many times longer ``slow`` takes, turn by turn."""
+    return summary([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def write_result(name: str, given: argparse.Namespace, result: Mapping[str, Any]) -> None:
+    """Print the result with machine and versions, and keep it."""
+    whole = {
+        "benchmark": name,
+        "command": f"python benchmarks/{name}.py" + (" --quick" if given.quick else ""),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine_info().to_json(),
+        "load": [round(load, 1) for load in os.getloadavg()],
+        **result,
+    }
+    text = json.dumps(_rounded(whole), indent=1, ensure_ascii=False) + "\n"
+    print(text)
+    file = given.json or (None if given.quick else RESULTS / f"{name}.json")
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    """Return the same with six significant digits: more were never measured."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A competitor's own virtual environment, made when first needed and kept in the cache.
+
+    Attributes
+    ----------
+    packages
+        What pip installs, with exact versions.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+
+    def python(self) -> Path:
+        """Return its interpreter, after installing what is missing."""
+        key = hashlib.sha256("\n".join((sys.version, *self.packages)).encode()).hexdigest()[:12]
+        folder = cache_folder() / "benchmarks" / f"{self.name}-{key}"
+        python = folder / "bin" / "python"
+        done = folder / "installed"
+        if not done.exists():
+            print(f"installing {', '.join(self.packages)} into {folder}", file=sys.stderr)
+            venv.create(folder, with_pip=True, clear=True)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, *self.packages], check=True)
+            done.touch()
+        return python
+
+    def run(self, script: Path, *arguments: str, threads: int = 2) -> Any:
+        """Run a script in it; return the JSON that its last line of output holds."""
+        done = subprocess.run(
+            [str(self.python()), str(script), *arguments],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout.strip().splitlines()[-1])
