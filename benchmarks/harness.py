@@ -14,9 +14,11 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +77,82 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, Any]:
     """Return how many times longer ``slow`` takes, turn by turn."""
     return summary([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a command took, from start to end, all processes that it started included.
+
+    Attributes
+    ----------
+    peak_bytes
+        Largest resident memory of all its processes together, as looked at every so often.
+    own_bytes
+        The same without pages of files, which the system takes back when it needs the room.
+    """
+
+    seconds: float
+    peak_bytes: int
+    own_bytes: int
+    output: str
+
+
+def watch(
+    command: Sequence[str], *, every: float = 0.05, environment: Mapping[str, str] | None = None
+) -> Watched:
+    """Run a command to its end and look at its memory every ``every`` seconds (Linux).
+
+    Raises
+    ------
+    RuntimeError
+        When it fails, with its last lines.
+    """
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        list(command),
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    peaks = [0, 0]
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(every):
+            peaks[:] = map(max, peaks, _resident(child.pid))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    output = child.communicate()[0]
+    seconds = time.perf_counter() - started
+    ended.set()
+    looking.join()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit {child.returncode}\n{output[-2000:]}")
+    return Watched(seconds, *peaks, output)
+
+
+def _resident(pid: int) -> tuple[int, int]:
+    """Return resident bytes of a process and its descendants: all, and those of no file."""
+    whole = own = 0
+    for process in _family(pid):
+        with suppress(OSError):
+            for line in Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines():
+                if line.startswith("VmRSS:"):
+                    whole += 1024 * int(line.split()[1])
+                elif line.startswith("RssAnon:"):
+                    own += 1024 * int(line.split()[1])
+    return whole, own
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for process in found:
+        with suppress(OSError):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def write_result(name: str, given: argparse.Namespace, result: Mapping[str, Any]) -> None:
