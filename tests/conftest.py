@@ -14,11 +14,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
-    """Every test has a cache of its own per session, and never the user's."""
-    cache = os.environ.get("PEGBOARD_TEST_CACHE") or str(
-        tmp_path_factory.getbasetemp() / "pegboard-cache"
-    )
+    """All tests of a session share one cache, and never the user's."""
+    session = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session = session.parent
+    cache = os.environ.get("PEGBOARD_TEST_CACHE") or str(session / "pegboard-cache")
     monkeypatch.setenv("PEGBOARD_CACHE", cache)
+
+
+LONGEST_FIRST = ("test_notebooks", "test_docs", "test_report_browser", "test_pipeline")
+"""Files that take a minute or more: begun last, one of them would run on alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")
