@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,9 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness import options, summary, write_result
 
 LENGTH = 1280
 NEIGHBOURS = 6
@@ -36,11 +38,10 @@ Found = NDArray[np.int64]
 
 
 def main() -> None:
-    """Measure every engine in a process of its own and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="10,000 vectors")
+    """Measure every engine in a process of its own, in turns, and write the result."""
+    parser = options(__doc__ or "", "near_duplicates")
     parser.add_argument("--vectors", type=int, default=100_000)
-    parser.add_argument("--json", type=Path, help="write the result here too")
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -48,19 +49,29 @@ def main() -> None:
         print(json.dumps(measured(given.engine, given.folder)))
         return
     count = 10_000 if given.quick else given.vectors
+    engines = [engine for engine in ENGINES if is_installed(engine)]
     with TemporaryDirectory() as name:
         folder = Path(name)
         vectors, planted = made(count)
         np.save(folder / "vectors.npy", vectors)
         np.save(folder / "planted.npy", planted)
         del vectors
-        rows = [in_child(engine, folder) for engine in ENGINES if is_installed(engine)]
-    machine = {"cpus": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]}
-    result = {"vectors": count, "length": LENGTH, "machine": machine, "engines": rows}
-    text = json.dumps(result, indent=2)
-    print(text)
-    if given.json:
-        given.json.write_text(text + "\n")
+        turns = [
+            [in_child(engine, folder) for engine in engines]
+            for _ in range(1 if given.quick else given.turns)
+        ]
+    rows = [told([turn[place] for turn in turns]) for place in range(len(engines))]
+    result = {"vectors": count, "length": LENGTH, "planted": PLANTED, "engines": rows}
+    write_result("near_duplicates", given, result)
+
+
+def told(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one engine's figures; what it finds is the same in every turn but for rounding."""
+    figures = {
+        name: summary([turn[name] for turn in turns])
+        for name in ("seconds", "cpu_seconds", "peak_gib")
+    }
+    return {**turns[0], **figures}
 
 
 def made(count: int, seed: int = 0) -> tuple[Vectors, Found]:
@@ -149,15 +160,15 @@ def is_installed(engine: str) -> bool:
     return importlib.util.find_spec(engine) is not None
 
 
-def in_child(engine: str, folder: Path) -> dict[str, object]:
+def in_child(engine: str, folder: Path) -> dict[str, Any]:
     """Measure one engine in a process of its own, so that its memory is its own."""
     command = [sys.executable, __file__, "--engine", engine, "--folder", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result: dict[str, object] = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
-def measured(engine: str, folder: Path) -> dict[str, object]:
+def measured(engine: str, folder: Path) -> dict[str, Any]:
     """Return seconds, memory and the share of planted pairs found, by cosine."""
     vectors = np.load(folder / "vectors.npy")
     planted = np.load(folder / "planted.npy")
@@ -168,12 +179,12 @@ def measured(engine: str, folder: Path) -> dict[str, object]:
     hit = np.isin(planted[:, 0] * len(vectors) + planted[:, 1], codes)
     return {
         "engine": engine,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(cpu, 1),
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "pairs": len(found),
         "found": {
-            str(cosine): round(float(hit[start :: len(COSINES)].mean()), 4)
+            str(cosine): float(hit[start :: len(COSINES)].mean())
             for start, cosine in enumerate(COSINES)
         },
     }

@@ -1,0 +1,109 @@
+"""How much memory ``pegboard compare`` takes, and whether it grows with the number of photos.
+
+Resident memory of the command and of all processes that it starts, looked at twenty times a
+second: all of it, and what is no page of a file (such pages go when the system needs the room).
+More photos than tools15 has are made by copies with other light and another crop. One epoch of
+training takes as much memory as twenty.
+
+    PEGBOARD_DATA=… python benchmarks/memory.py [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from harness import DATA, options, watch, write_result
+
+ALL_MODELS = ("cnn4", "probe", "efficientnet_lite0")
+COUNTS = (2400, 4800, 9600, 19200)
+"""Of 224 px, 1 GiB of fitted pixels (what is kept in memory) is 7,133 photos."""
+
+
+def main() -> None:
+    """Measure and write the result."""
+    given = options(__doc__ or "", "memory").parse_args()
+    source = DATA / "tools15"
+    if not source.exists():
+        print("skipped: PEGBOARD_DATA has no tools15")
+        return
+    with TemporaryDirectory() as name:
+        rows = list(measured(source, Path(name), quick=given.quick))
+    write_result("memory", given, {"rows": rows})
+
+
+def measured(source: Path, folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield what each comparison takes."""
+    counts = (150, 300) if quick else COUNTS
+    for count in counts:
+        photos = repeated(source, folder / f"photos-{count}", count)
+        for models in (("probe",), ("cnn4",)):
+            yield taken(photos, count, models, folder)
+        if count == (300 if quick else 4800):
+            yield taken(photos, count, ALL_MODELS, folder)
+        shutil.rmtree(photos)
+
+
+def taken(photos: Path, count: int, models: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Return memory and time of one comparison with an empty cache."""
+    program = str(Path(sys.executable).with_name("pegboard"))
+    command = [program, "compare", str(photos), "--models", ",".join(models), "--epochs", "1"]
+    command += ["--image-size", "224", "--fit", "letterbox", "--previous", "none"]
+    out, cache = folder / "run", folder / "cache"
+    shutil.rmtree(cache / "features", ignore_errors=True)
+    watched = watch(
+        [*command, "--out", str(out)],
+        environment={"PEGBOARD_CACHE": str(cache), "TMPDIR": str(folder)},
+    )
+    shutil.rmtree(out)
+    return {
+        "models": list(models),
+        "photos": count,
+        "fitted_gib": count * 224 * 224 * 3 / 2**30,
+        "peak_gib": watched.peak_bytes / 2**30,
+        "own_gib": watched.own_bytes / 2**30,
+        "seconds": watched.seconds,
+    }
+
+
+def repeated(source: Path, folder: Path, count: int) -> Path:
+    """Write ``count`` photos: those of the source in turn, changed from the second round on."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    files = np.random.default_rng(0).permutation(np.array(files, object)).tolist()
+
+    def write(number: int) -> None:
+        turn, place = divmod(number, len(files))
+        target = folder / files[place].parent.name / f"{turn}-{files[place].name}"
+        if turn == 0:
+            shutil.copyfile(files[place], target)
+            return
+        rng = np.random.default_rng(number)
+        with Image.open(files[place]) as photo:
+            changed(photo.convert("RGB"), rng).save(target.with_suffix(".jpg"), quality=90)
+
+    for label in {file.parent.name for file in files}:
+        (folder / label).mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+    return folder
+
+
+def changed(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return a photo as of another moment: cropped by up to a third, darker or brighter."""
+    side = round(min(photo.size) * rng.uniform(0.65, 0.9))
+    left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
+    crop = photo.crop((left, top, left + side, top + side)).resize(photo.size)
+    light = rng.uniform(0.6, 1.4)
+    return crop.point(lambda value: value * light)
+
+
+if __name__ == "__main__":
+    main()
