@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,15 @@ def options(about: str, name: str) -> argparse.ArgumentParser:
         help=f"write the result here (default: results/{name}.json; with --quick, nowhere)",
     )  # fmt: skip
     return parser
+
+
+def some_of(source: Path, folder: Path, per_class: int) -> Path:
+    """Copy a few photos of each class; return the folder of copies."""
+    for label in sorted(path for path in source.iterdir() if path.is_dir()):
+        (folder / label.name).mkdir(parents=True)
+        for file in sorted(label.iterdir())[:per_class]:
+            shutil.copyfile(file, folder / label.name / file.name)
+    return folder
 
 
 def take_turns(

@@ -1,0 +1,150 @@
+"""Seconds per epoch of the reference nets ``cnn`` and ``dcnn``, in pegboard and in Keras.
+
+The same layers, batches of 32, Adam at 0.001, pixels / 255, 50,000 photos of MNIST to train and
+10,000 to validate after the epoch. Keras runs in its own environment, with its defaults on the
+same threads, and begins its clock when its functions are traced. pegboard trains by
+``--recipe notebook``, which is float32 as Keras is, and in bfloat16, its default where the
+processor has it. Turns are of a fifth of an epoch; one whole epoch of each shows that time per
+photo does not depend on that.
+
+    PEGBOARD_DATA=… python benchmarks/keras_digits.py [--quick] [--nets cnn,dcnn]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness import DATA, Environment, options, ratio, summary, take_turns, write_result
+from pegboard.memory import keep_freed_memory
+from pegboard.models.build import build_model
+from pegboard.models.registry import input_spec, parse_model_name
+from pegboard.recipes import recipe_for
+from pegboard.train import Trainer, TrainingData, choose_device, photo_preparation
+
+KERAS = Environment("keras", ("tensorflow-cpu==2.21.0", "keras==3.15.1"))
+SCRIPT = Path(__file__).parent / "competitors" / "keras_digits.py"
+MNIST = DATA / "mnist.npz"
+TRAIN, VALIDATION = 50_000, 10_000
+BATCH = 32
+WARM_UP = 20 * BATCH
+TARGET = 1.5
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = options(__doc__, "keras_digits")
+    parser.add_argument("--nets", default="cnn,dcnn", help="which nets (default: cnn,dcnn)")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    if not MNIST.exists():
+        print("skipped: PEGBOARD_DATA has no mnist.npz")
+        return
+    keep_freed_memory()
+    rows = [measured(net, given) for net in given.nets.split(",")]
+    result = {"what": "seconds per epoch, with validation", "threads": given.threads}
+    write_result("keras_digits", given, result | {"target": TARGET, "nets": rows})
+
+
+def measured(net: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Return both sides' seconds for one net, from turns and from a whole epoch."""
+    part, turns = (0.02, 1) if given.quick else (0.2, 3)
+    runs = {
+        "keras": lambda share: in_keras(net, share, given.threads),
+        "float32": lambda share: in_pegboard(net, share, given.threads, low_precision=False),
+        "bfloat16": lambda share: in_pegboard(net, share, given.threads, low_precision=True),
+    }
+    told: dict[str, dict[str, Any]] = {}
+    seconds = take_turns(
+        {name: timed(run, name, part, told) for name, run in runs.items()}, turns, warm_up=0
+    )
+    row = {"net": net, "part_of_epoch": part} | compared(seconds, part)
+    if not given.quick:
+        whole = take_turns(
+            {name: timed(run, name, 1.0, told) for name, run in runs.items()}, 1, warm_up=0
+        )
+        row["whole_epoch"] = compared(whole, 1.0)
+    if len({one["parameters"] for one in told.values()}) != 1:
+        raise SystemExit(f"{net} is not the same net in both: {told}")
+    return row | {"last": told}
+
+
+def timed(
+    run: Callable[[float], dict[str, Any]], name: str, share: float, told: dict[str, dict[str, Any]]
+) -> Callable[[], float]:
+    """Return a turn that keeps what its run told and returns its seconds."""
+
+    def turn() -> float:
+        told[name] = run(share)
+        return float(told[name].pop("seconds"))
+
+    return turn
+
+
+def compared(seconds: dict[str, list[float]], part: float) -> dict[str, Any]:
+    """Return seconds per whole epoch, and how many times faster than Keras."""
+    epochs = {name: [value / part for value in values] for name, values in seconds.items()}
+    return {
+        "seconds_per_epoch": {name: summary(values) for name, values in epochs.items()},
+        "times_faster": {
+            name: ratio(epochs["keras"], values)
+            for name, values in epochs.items()
+            if name != "keras"
+        },
+    }
+
+
+def in_keras(net: str, share: float, threads: int) -> dict[str, Any]:
+    """Return what a part of an epoch took in Keras."""
+    task = {"net": net, "data": str(MNIST), "batch": BATCH, "threads": threads, "seed": 0}
+    sizes = {"train": int(TRAIN * share), "validation": int(VALIDATION * share)}
+    told: dict[str, Any] = KERAS.run(SCRIPT, json.dumps(task | sizes), threads=threads)
+    return told
+
+
+def in_pegboard(net: str, share: float, threads: int, *, low_precision: bool) -> dict[str, Any]:
+    """Return what a part of an epoch took in pegboard."""
+    torch.set_num_threads(threads)
+    train = np.arange(int(TRAIN * share))
+    validation = TRAIN + np.arange(int(VALIDATION * share))
+    module = trained(net, train[:WARM_UP], validation[:WARM_UP], low_precision)[0]
+    parameters = sum(value.numel() for value in module.parameters())
+    _, epoch = trained(net, train, validation, low_precision)
+    return {
+        "seconds": epoch.seconds,
+        "validation_accuracy": epoch.val_accuracy,
+        "parameters": parameters,
+    }
+
+
+def trained(
+    net: str, train: np.ndarray, validation: np.ndarray, low_precision: bool
+) -> tuple[torch.nn.Module, Any]:
+    """Train a fresh net for one epoch by the notebook recipe; return it and its record."""
+    name = parse_model_name(net)
+    spec = input_spec(name, native_shape=(28, 28, 1), recipe="notebook")
+    digits = [str(digit) for digit in range(10)]
+    recipe = recipe_for(name, spec, classes=digits, training_photos=TRAIN, recipe="notebook")
+    recipe = replace(
+        recipe, phases=(replace(recipe.phases[0], epochs=1),), low_precision=low_precision
+    )
+    torch.manual_seed(0)
+    module = build_model(name, 10, spec, None, recipe="notebook")
+    device = choose_device("cpu")
+    with np.load(MNIST) as arrays:
+        pixels, labels = arrays["x_train"][..., None], arrays["y_train"].astype(np.int64)
+    data = TrainingData(pixels, labels, train, validation, 10)
+    prepare = photo_preparation(spec, recipe.augmentation, device)
+    state = Trainer(module, data, recipe, prepare, seed=0, device=device).fit()
+    return module, state.history[-1]
+
+
+if __name__ == "__main__":
+    main()
