@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -60,6 +61,12 @@ class TestRoundTrip:
                 table = list(csv.DictReader(file))
         assert [row["path"] for row in table] == [row.path for row in rows]
         assert [row["sha256"] for row in table] == [row.sha256 for row in rows]
+
+    def test_many_rows_survive_wherever_one_is_odd(self, tmp_path: Path) -> None:
+        rows = [replace(ROW, path=f"cat/{number}.jpg") for number in range(20_100)]
+        rows[10_050] = replace(ROW, path="cat/\r.jpg", label="a,\r\n")
+        write_manifest(tmp_path / "manifest.csv", rows)
+        assert read_manifest(tmp_path / "manifest.csv") == rows
 
     def test_plain_rows_are_plain(self, tmp_path: Path) -> None:
         write_manifest(tmp_path / "m.csv", [ROW])

@@ -33,6 +33,7 @@ from pegboard.sources import SourceOptions, open_source
 from pegboard.sources.base import short_name, shown, unshown
 from pegboard.sources.builtin import Download, fetch, open_cifar10
 from pegboard.sources.layout import tree_layout
+from pegboard.sources.tables import ManifestSource
 
 
 def png(seed: int = 0, size: int = 8) -> bytes:
@@ -399,6 +400,26 @@ def test_rows_without_file_or_label_and_repeated_rows_are_left_out_with_a_reason
         ("p/3.png", "no-label"),
     ]
     assert listing.left_out[3].detail == "line 6 repeats line 2"
+
+
+def test_a_table_that_names_every_file_once_is_listed_as_any_other(tmp_path):
+    text = "path,label,group\np/0.png,a,g\np/none.png,a,\n,a,\np/1.png,,\np/2.png,b,\np/3.png\n"
+    once = open_source(str(manifest(tmp_path, text))).listing()
+    # A row that repeats another takes the long way.
+    twice = open_source(str(manifest(tmp_path, f"{text}p/0.png,a,g\n"))).listing()
+    assert once.entries == twice.entries
+    assert once.left_out == twice.left_out[:-1]
+    assert twice.left_out[-1].detail == "line 8 repeats line 2"
+
+
+@pytest.mark.parametrize("path", ["./p/0.png", "p//0.png", "p\\0.png", "p/x/../0.png", "p/./0.png"])
+def test_detours_are_seen_through_where_no_file_is_opened(tmp_path, path):
+    file = manifest(tmp_path, f"path,label\np/0.png,a\np/1.png,a\n{path},a\n")
+    source = open_source(str(file))
+    assert isinstance(source, ManifestSource)
+    told = source.told()
+    assert [entry.path for entry in told.entries] == ["p/0.png", "p/1.png"]
+    assert told.left_out[0].detail == "line 4 repeats line 2"
 
 
 def test_one_photo_in_two_splits_stays_visible_as_a_leak(tmp_path):

@@ -17,6 +17,7 @@ from pegboard.draw import whole_goals
 from pegboard.duplicates import duplicate_groups, shared
 from pegboard.errors import LeakError, PegboardError, SourceError
 from pegboard.leaks import leaking_pairs
+from pegboard.manifest import fingerprint
 from pegboard.photos import SPLITS, Intake, LeftOut, Photo, SplitName
 from pegboard.split import Split, class_weights, hold_out, parse_fractions, split_photos
 
@@ -233,6 +234,14 @@ class TestEverySplit:
         drawn = [places(taken(photos, seed=seed)) for seed in (0, 1, 0)]
         assert drawn[0] == drawn[2]
         assert drawn[0] != drawn[1]
+
+    def test_a_seed_draws_what_it_drew_in_earlier_versions(self) -> None:
+        photos = [
+            *photos_of(a=40, b=13, c=7),
+            *(photo(f"{'ab'[n % 2]}/of-{n}", group=f"g{n // 4}") for n in range(24)),
+        ]
+        rows = taken(photos, seed=3).rows
+        assert fingerprint(rows).startswith("dcdadbcbbe24cc92287cff171e3a4223")
 
     def test_people_photographed_with_every_class_keep_the_shares(self) -> None:
         """Groups that hold all classes: drawn by what each class misses."""

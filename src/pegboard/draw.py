@@ -11,6 +11,8 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from pegboard.photos import SPLITS, Photo, SplitName
 
 Goals = Mapping[SplitName, float]
@@ -72,14 +74,14 @@ def draw_splits(
     """
     result = list(assigned)
     missing = {label: dict(of_class) for label, of_class in goals.items()}
-    for photo, split in zip(photos, assigned, strict=True):
-        if split is not None and split in missing.get(photo.label, ()):
-            missing[photo.label][split] -= 1
-    occupied = {
+    settled = Counter(
         (photo.label, split) for photo, split in zip(photos, assigned, strict=True) if split
-    }
+    )
+    for (label, split), placed in settled.items():
+        if split in missing.get(label, ()):
+            missing[label][split] -= placed
     empty = {
-        label: {split for split, goal in of_class.items() if (label, split) not in occupied}
+        label: {split for split, goal in of_class.items() if (label, split) not in settled}
         for label, of_class in goals.items()
     }
     mixed, single = _by_classes(photos, groups)
@@ -117,13 +119,21 @@ def _by_classes(
 
 def _in_order(photos: Sequence[Photo], groups: Iterable[Group], seed: int) -> list[Group]:
     """Return groups in the order of drawing: large ones first, then by chance of the seed."""
-
-    def chance(group: Group) -> tuple[int, bytes, str]:
-        first = min([photos[index].sha256 for index in group])
-        drawn = hashlib.blake2b(f"{seed}/{first}".encode(), digest_size=8).digest()
-        return -len(group), drawn, first
-
-    return sorted(groups, key=chance)
+    groups = list(groups)
+    firsts = [
+        photos[group[0]].sha256 if len(group) == 1 else min([photos[i].sha256 for i in group])
+        for group in groups
+    ]
+    drawn = b"".join(
+        [hashlib.blake2b(f"{seed}/{first}".encode(), digest_size=8).digest() for first in firsts]
+    )
+    chances = np.frombuffer(drawn, ">u8").astype(np.uint64)
+    sizes = np.array([len(group) for group in groups])
+    order = np.lexsort((chances, -sizes)).tolist()
+    if len(np.unique(chances)) < len(chances):
+        # Ties go by checksum, so that the order of files never counts.
+        order.sort(key=lambda place: (-sizes[place], chances[place], firsts[place]))
+    return [groups[place] for place in order]
 
 
 def _fill(

@@ -151,9 +151,11 @@ def _equal(
     photos: Sequence[Photo], key: Callable[[Photo], str | None], kind: Kind
 ) -> Iterator[Pair]:
     """Yield the first photo of each key paired with every further one."""
+    values = [key(photo) for photo in photos]
+    if len(set(values)) == len(values):
+        return
     first: dict[str, int] = {}
-    for index, photo in enumerate(photos):
-        value = key(photo)
+    for index, value in enumerate(values):
         if value is None:
             continue
         earlier = first.setdefault(value, index)

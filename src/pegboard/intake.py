@@ -118,6 +118,8 @@ def choose_classes(
     targets = _merge_targets(present, merge)
     dropped = {_composed(name) for name in exclude}
     _check_present(dropped, present | set(targets.values()), option="--exclude-class")
+    if not targets and not dropped:
+        return list(entries), []
     kept: list[Entry] = []
     left_out: list[LeftOut] = []
     for entry in entries:

@@ -52,10 +52,9 @@ class Split:
 
 
 def _table(rows: Iterable[ManifestRow]) -> dict[str, dict[SplitName, int]]:
-    table: dict[str, dict[SplitName, int]] = {}
-    for row in rows:
-        table.setdefault(row.label, dict.fromkeys(SPLITS, 0))[row.split] += 1
-    return dict(sorted(table.items()))
+    counts = Counter((row.label, row.split) for row in rows)
+    labels = sorted({label for label, _ in counts})
+    return {label: {split: counts[label, split] for split in SPLITS} for label in labels}
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -142,6 +141,8 @@ class _Standing:
 
 def _standing(photos: Sequence[Photo], previous: Mapping[str, SplitName]) -> _Standing:
     given = {photo.split for photo in photos}
+    if given <= {None} and not previous:
+        return _Standing([None] * len(photos))
     draws_validation = "train" in given and "validation" not in given
     fixed: Assigned = []
     open_train = []
@@ -163,6 +164,8 @@ def _standing(photos: Sequence[Photo], previous: Mapping[str, SplitName]) -> _St
 
 def _without_conflicts(photos: Sequence[Photo]) -> tuple[Sequence[Photo], list[LeftOut]]:
     """Leave out all copies of a picture that lies under several labels."""
+    if len({photo.pixels for photo in photos}) == len(photos):
+        return photos, []
     first: dict[str, Photo] = {}
     several: dict[str, dict[str, str]] = {}
     for photo in photos:
@@ -361,6 +364,8 @@ def _earlier_leaks(
     photos: Sequence[Photo], groups: DuplicateGroups, standing: _Standing
 ) -> list[str]:
     """Tell what an earlier split shares: it is kept all the same."""
+    if not any(standing.fixed):
+        return []
     given = [photo.split for photo in photos]
     leaks = [
         pair
@@ -405,7 +410,10 @@ def _assign(
     assigned = list(standing.fixed)
     free: list[list[int]] = []
     of_train: list[list[int]] = []
-    for group in members(groups.codes):
+    everything = members(groups.codes)
+    if not any(standing.fixed) and not standing.open_train:
+        free, everything = everything, []
+    for group in everything:
         fixed = [split for index in group if (split := standing.fixed[index])]
         is_open = not standing.open_train.isdisjoint(group)
         if not fixed:

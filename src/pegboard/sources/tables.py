@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import threading
@@ -59,14 +60,20 @@ class ManifestSource:
 
     def listing(self) -> Listing:
         """List every row, in the table's order."""
-        return self._listing(self._key, self.has)
+        return self._listing([self._key(row.path) for row in self._rows], self.has)
 
     def told(self) -> Listing:
         """List every row as the table tells it, without looking whether its file is there."""
-        return self._listing(lambda path: _shortened(path.replace("\\", "/")), lambda _: True)
+        keys = [row.path for row in self._rows]
+        # One look at all paths together costs a tenth of one look at each.
+        together = "\n".join((*keys, ""))
+        if any(mark in together for mark in _DETOURS):
+            keys = [_shortened(path.replace("\\", "/")) for path in keys]
+        return self._listing(keys, lambda _: True)
 
-    def _listing(self, key: Callable[[str], str], exists: Callable[[str], bool]) -> Listing:
-        keys = [key(row.path) for row in self._rows]
+    def _listing(self, keys: Sequence[str], exists: Callable[[str], bool]) -> Listing:
+        if len(set(keys)) == len(keys):
+            return self._of_distinct(exists)
         labels = _labels_in_conflict(keys, self._rows)
         entries: list[Entry] = []
         left_out: list[LeftOut] = []
@@ -80,8 +87,15 @@ class ManifestSource:
             if problem:
                 left_out.append(problem)
             else:
-                entries.append(Entry(row.path, row.label, row.split, row.group, row.sha256))
+                entries.append(_entry(row))
         return Listing(entries, left_out)
+
+    def _of_distinct(self, exists: Callable[[str], bool]) -> Listing:
+        """List the rows of a table that names every file once, as most do."""
+        problems = [self._problem(row, exists) for row in self._rows]
+        rows = zip(self._rows, problems, strict=True)
+        entries = [_entry(row) for row, problem in rows if problem is None]
+        return Listing(entries, [problem for problem in problems if problem is not None])
 
     def _key(self, path: str) -> str:
         return _shortened(str(self._file_of(path)))
@@ -138,6 +152,14 @@ class ManifestSource:
             return self._containers[file]
 
 
+def _entry(row: _Row) -> Entry:
+    return Entry(row.path, row.label, row.split, row.group, row.sha256)
+
+
+_DETOURS = ("\\", "//", "./", "/\n", "/.\n", "/..\n")
+"""What lines of paths hold where :func:`_shortened`, or a backslash, makes a difference."""
+
+
 def _shortened(path: str) -> str:
     """Return the path without detours, so that two spellings of one compare equal."""
     plain = "//" not in path and "./" not in path and not path.endswith(("/", "/..", "/."))
@@ -190,7 +212,9 @@ def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
     splits: dict[str, SplitName | None] = {}
     rows = []
     for line, values in table.rows:
-        cells = [*values[:width], *[""] * (width + 1 - min(width, len(values)))]
+        cells = [*values, ""]
+        if len(values) != width:
+            cells = [*values[:width], *[""] * (width + 1 - min(width, len(values)))]
         label, split = cells[label_at], cells[split_at]
         if label not in labels:
             labels[label] = class_label(label.strip())
@@ -295,7 +319,7 @@ def parse_table(file: Path, text: str) -> Table:
         raise SourceError(f"{file} is empty; expected a header and one row per photo")
     reader = csv.reader(_lines(text), delimiter=delimiter_of(first))
     try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        rows = [(reader.line_num, row) for row in reader if "".join(row).strip()]
     except csv.Error as error:
         raise SourceError(f"{file}, line {reader.line_num}: {error}") from error
     return Table(rows[0][1], rows[1:])
@@ -307,10 +331,7 @@ def _lines(text: str) -> Iterator[str]:
     Not str.splitlines, for a file name may hold one of Unicode's other line separators; and
     not StringIO, which takes four bytes a character.
     """
-    return (match[0] for match in _LINE.finditer(text))
-
-
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+    return io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline="")
 
 
 def read_parquet(file: Path) -> Table:
