@@ -20,6 +20,7 @@ from pegboard.models.backbones import Backbone, BackboneClassifier, padding_matt
 from pegboard.models.build import build_model
 from pegboard.models.layer_row import LayerRow
 from pegboard.models.layers import describe_model, layer_table
+from pegboard.models.nets import build_net
 from pegboard.models.onnx_export import FromPixels, export_onnx
 from pegboard.models.registry import (
     BACKBONES,
@@ -201,11 +202,20 @@ def test_fastcnn_halves_its_map_until_it_is_small() -> None:
         rows = table("fastcnn", image_size=side, native_shape=(side, side, 1))
         return rows[-3].output_shape
 
-    assert last_map(28) == (7, 7, 128)
-    assert last_map(8) == (2, 2, 128)
-    assert last_map(64) == (8, 8, 192)
-    assert last_map(150) == (5, 5, 256)
-    assert parameters(table("fastcnn", native_shape=DIGITS)) == 243_282
+    assert last_map(28) == (3, 3, 96)
+    assert last_map(8) == (2, 2, 96)
+    assert last_map(64) == (4, 4, 128)
+    assert last_map(150) == (3, 3, 192)
+    assert parameters(table("fastcnn", native_shape=DIGITS)) == 103_026
+
+
+@given(st.integers(8, 300), st.integers(8, 300))
+@settings(max_examples=25, deadline=None)
+def test_fastcnn_has_a_small_map_whatever_the_shape(height: int, width: int) -> None:
+    with torch.device("meta"):
+        model = build_net("fastcnn", 3, InputSpec(height, width, 1))
+        maps = model[: list(model._modules).index("flatten")](torch.zeros(1, 1, height, width))
+    assert 1 <= max(maps.shape[2:]) <= 8
 
 
 def test_vgg16_has_the_published_parameters() -> None:

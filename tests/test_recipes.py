@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pegboard.inputs import InputSpec
 from pegboard.models.registry import parse_model_name
-from pegboard.recipes import may_mirror, recipe_for
+from pegboard.recipes import RECIPES, may_mirror, recipe_for
 
 PHOTO = InputSpec(224, 224)
 DIGIT = InputSpec(28, 28, 1)
@@ -16,9 +18,9 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("recipe", ["default", "notebook"])
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_model_has_both_recipes(name: str, recipe: str) -> None:
+def test_every_model_has_every_recipe(name: str, recipe: str) -> None:
     made = recipe_for(
         parse_model_name(name), PHOTO, classes=TOOLS, training_photos=3000, recipe=recipe
     )
@@ -27,11 +29,27 @@ def test_every_model_has_both_recipes(name: str, recipe: str) -> None:
     assert made.batch_size >= 1
 
 
+@pytest.mark.parametrize("recipe", ["default", "thorough"])
 @pytest.mark.parametrize("name", [name for name in NAMES if ":" not in name])
-def test_a_digit_is_never_mirrored(name: str) -> None:
+def test_a_digit_is_never_mirrored(name: str, recipe: str) -> None:
     for spec in (DIGIT, InputSpec(96, 96, 3), InputSpec(8, 8, 1)):
-        made = recipe_for(parse_model_name(name), spec, classes=DIGITS, training_photos=3000)
+        made = recipe_for(
+            parse_model_name(name), spec, classes=DIGITS, training_photos=3000, recipe=recipe
+        )
         assert not made.augmentation.mirror
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_thorough_recipe_trains_longer_where_there_are_epochs(name: str) -> None:
+    default, thorough = (
+        recipe_for(parse_model_name(name), DIGIT, classes=DIGITS, training_photos=9000, recipe=kind)
+        for kind in ("default", "thorough")
+    )
+    if default.method == "gradient":
+        assert thorough.epochs >= 2 * default.epochs
+        assert thorough.average > 0
+    else:
+        assert replace(thorough, name="default") == default
 
 
 @pytest.mark.parametrize(

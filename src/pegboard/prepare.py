@@ -296,8 +296,10 @@ def previous_assignments(
 
 def _same_split(earlier: Mapping[str, object], settings: CompareSettings) -> bool:
     now = settings.deciding()
-    keys = ("split_seed", "fractions", "folds", "group_column", "split_column", "recipe")
-    return all(earlier.get(key) == now[key] for key in keys)
+    keys = ("split_seed", "fractions", "folds", "group_column", "split_column")
+    # The notebooks' recipes have fractions of their own.
+    alike = (earlier.get("recipe") == "notebook") == (now["recipe"] == "notebook")
+    return alike and all(earlier.get(key) == now[key] for key in keys)
 
 
 def assignments(manifest: Path) -> Mapping[str, SplitName]:
