@@ -21,10 +21,12 @@ from pegboard.learn import (
     fit_logistic,
     load_trained,
     predict_logits,
+    step_threads,
     train_job,
 )
 from pegboard.loader import Photos
 from pegboard.manifest import ManifestRow
+from pegboard.models.build import build_model
 from pegboard.models.registry import input_spec, parse_model_name
 from pegboard.recipes import recipe_for
 from pegboard.runs import ModelFolder, read_history
@@ -106,6 +108,18 @@ def test_what_decides_the_weights_is_in_the_fingerprint(task: Task) -> None:
     prints = {variant.fingerprint("data") for variant in variants} | {base.fingerprint("other")}
     assert len(prints) == len(variants) + 1
     assert replace(base, threads=8, device="cuda").fingerprint("data") == base.fingerprint("data")
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "threads"),
+    [("lm", 28, 1), ("cnn", 8, 1), ("dcnn", 8, 1), ("cnn", 28, 4), ("dcnn", 28, 4)],
+)
+def test_small_steps_take_one_thread(name: str, side: int, threads: int) -> None:
+    model = parse_model_name(name)
+    spec = input_spec(model, native_shape=(side, side, 1))
+    recipe = replace(job().recipe, batch_size=32)
+    digits = Job(model, spec, recipe, None, 0, "cpu", threads=4)
+    assert step_threads(digits, build_model(model, 10, spec)) == threads
 
 
 def test_no_time_no_model(task: Task, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from pegboard.memory import keep_freed_memory
 from pegboard.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from pegboard.models.backbones import BackboneClassifier
 from pegboard.models.build import build_model
+from pegboard.models.layers import multiply_adds
 from pegboard.models.registry import ModelName
 from pegboard.models.weights import ResolvedWeights
 from pegboard.progress import Progress
@@ -50,8 +51,8 @@ from pegboard.train import (
 INVERSE_REGULARISATION = (0.01, 0.03, 0.1, 0.3)
 """Values of scikit-learn's C tried on validation for standardised features."""
 
-SMALL_STEP = 1 << 15
-"""Input values per batch below which one thread trains faster than several.
+SMALL_STEP = 100_000_000
+"""Multiplications for a batch, forward only, below which one thread trains faster than several.
 
 On 32 digits of 8x8 the threads mostly wait for each other: on 2 cores busy with other work the
 demo took 292 s with two threads and 77 s with one.
@@ -161,10 +162,10 @@ def train_job(
     budget.check()
     folder.path.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    torch.set_num_threads(step_threads(job))
     keep_freed_memory()
     torch.manual_seed(job.seed)
     module = build_model(job.name, len(task.classes), job.spec, job.weights, recipe=job.recipe.name)
+    torch.set_num_threads(step_threads(job, module))
     checkpoint = FileCheckpoint(folder.checkpoint, fingerprint)
     state = _METHODS[job.recipe.method](job, task, module, checkpoint, budget, progress)
     trained = Trained(
@@ -182,10 +183,12 @@ def train_job(
     return trained
 
 
-def step_threads(job: Job) -> int:
-    """Return how many threads a training step gains from."""
-    values = int(np.prod(job.spec.shape)) * job.recipe.batch_size
-    return 1 if values < SMALL_STEP else job.threads
+def step_threads(job: Job, module: nn.Module) -> int:
+    """Return how many threads a training step of a job's network gains from."""
+    if job.name.is_backbone:
+        return job.threads
+    multiplications = multiply_adds(module, job.spec) * job.recipe.batch_size
+    return 1 if multiplications < SMALL_STEP else job.threads
 
 
 def load_trained(job: Job, classes: int, folder: ModelFolder) -> nn.Module:

@@ -26,7 +26,7 @@ from pegboard.budget import Budget
 from pegboard.errors import PegboardError
 from pegboard.inputs import InputSpec
 from pegboard.metrics import accuracy, confusion_matrix, macro_f1
-from pegboard.models.depthwise import float32_depthwise
+from pegboard.models.quick_layers import quick_layers
 from pegboard.progress import Progress, Step
 from pegboard.recipes import Augmentation, Phase, Recipe
 
@@ -227,7 +227,7 @@ class Trainer:
         """Run all phases; leave the kept weights in the module."""
         optimizer_state = self._resume()
         planned = self._planned_steps()
-        with self.progress.step(self.title, planned) as bar, float32_depthwise(self.module):
+        with self.progress.step(self.title, planned) as bar, quick_layers(self.module):
             bar.advance(len(self.state.history) * self._steps_per_epoch())
             for number in range(self.state.phase, len(self.recipe.phases)):
                 self._run_phase(number, bar, optimizer_state)
@@ -244,7 +244,7 @@ class Trainer:
         optimizer = self._optimizer(phase)
         self.module.train()
         batch, labels = next(self._batches(self.data.train))
-        with float32_depthwise(self.module):
+        with quick_layers(self.module):
             return timer(lambda: self._train_step(optimizer, batch, labels))
 
     def _resume(self) -> dict[str, Any] | None:

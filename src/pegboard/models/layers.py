@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,12 @@ def describe_model(
         with torch.device("meta"):
             module.head = nn.Linear(module.backbone.dimension, classes)
     return layer_table(module, spec, every=every)
+
+
+def multiply_adds(module: nn.Module, spec: InputSpec) -> int:
+    """Return about how many pairs of multiplication and addition one photo takes, forward."""
+    rows = layer_table(module, spec, every=True)
+    return sum(row.parameters * math.prod(row.output_shape[:-1]) for row in rows)
 
 
 def _rows(module: nn.Module, prefix: str, every: bool) -> Iterator[tuple[str, nn.Module]]:
