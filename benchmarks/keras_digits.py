@@ -1,11 +1,11 @@
 """Seconds per epoch of the reference nets ``cnn`` and ``dcnn``, in pegboard and in Keras.
 
 The same layers, batches of 32, Adam at 0.001, pixels / 255, 50,000 photos of MNIST to train and
-10,000 to validate after the epoch. Keras runs in its own environment, with its defaults on the
-same threads, and begins its clock when its functions are traced. pegboard trains by
-``--recipe notebook``, which is float32 as Keras is, and in bfloat16, its default where the
-processor has it. Turns are of a fifth of an epoch; one whole epoch of each shows that time per
-photo does not depend on that.
+10,000 to validate after the epoch. Keras runs in its own environment on as many threads, with its
+defaults (compiled by XLA it took longer still); its clock begins when its functions are traced.
+pegboard trains by ``--recipe notebook``, which is float32 as Keras is, and in bfloat16, its
+default where the processor has it. Turns are of a fifth of an epoch; one whole epoch of each
+shows that the time per photo does not depend on that.
 
     PEGBOARD_DATA=… python benchmarks/keras_digits.py [--quick] [--nets cnn,dcnn]
 """
@@ -23,11 +23,18 @@ import numpy as np
 import torch
 
 from harness import DATA, Environment, options, ratio, summary, take_turns, write_result
+from pegboard.learn import Job, step_threads
 from pegboard.memory import keep_freed_memory
 from pegboard.models.build import build_model
 from pegboard.models.registry import input_spec, parse_model_name
 from pegboard.recipes import recipe_for
-from pegboard.train import Trainer, TrainingData, choose_device, photo_preparation
+from pegboard.train import (
+    EpochRecord,
+    Trainer,
+    TrainingData,
+    choose_device,
+    photo_preparation,
+)
 
 KERAS = Environment("keras", ("tensorflow-cpu==2.21.0", "keras==3.15.1"))
 SCRIPT = Path(__file__).parent / "competitors" / "keras_digits.py"
@@ -111,38 +118,43 @@ def in_keras(net: str, share: float, threads: int) -> dict[str, Any]:
 
 def in_pegboard(net: str, share: float, threads: int, *, low_precision: bool) -> dict[str, Any]:
     """Return what a part of an epoch took in pegboard."""
-    torch.set_num_threads(threads)
+    job = notebook_job(net, threads, low_precision)
     train = np.arange(int(TRAIN * share))
     validation = TRAIN + np.arange(int(VALIDATION * share))
-    module = trained(net, train[:WARM_UP], validation[:WARM_UP], low_precision)[0]
-    parameters = sum(value.numel() for value in module.parameters())
-    _, epoch = trained(net, train, validation, low_precision)
+    trained(job, train[:WARM_UP], validation[:WARM_UP])
+    module, epoch = trained(job, train, validation)
     return {
         "seconds": epoch.seconds,
         "validation_accuracy": epoch.val_accuracy,
-        "parameters": parameters,
+        "parameters": sum(value.numel() for value in module.parameters()),
+        "threads": torch.get_num_threads(),
     }
 
 
-def trained(
-    net: str, train: np.ndarray, validation: np.ndarray, low_precision: bool
-) -> tuple[torch.nn.Module, Any]:
-    """Train a fresh net for one epoch by the notebook recipe; return it and its record."""
+def notebook_job(net: str, threads: int, low_precision: bool) -> Job:
+    """Return what ``pegboard compare --recipe notebook --epochs 1`` trains."""
     name = parse_model_name(net)
     spec = input_spec(name, native_shape=(28, 28, 1), recipe="notebook")
     digits = [str(digit) for digit in range(10)]
     recipe = recipe_for(name, spec, classes=digits, training_photos=TRAIN, recipe="notebook")
-    recipe = replace(
-        recipe, phases=(replace(recipe.phases[0], epochs=1),), low_precision=low_precision
-    )
-    torch.manual_seed(0)
-    module = build_model(name, 10, spec, None, recipe="notebook")
-    device = choose_device("cpu")
+    phases = (replace(recipe.phases[0], epochs=1),)
+    recipe = replace(recipe, phases=phases, low_precision=low_precision)
+    return Job(name, spec, recipe, None, seed=0, device="cpu", threads=threads)
+
+
+def trained(
+    job: Job, train: np.ndarray, validation: np.ndarray
+) -> tuple[torch.nn.Module, EpochRecord]:
+    """Train a fresh net for one epoch; return it and the epoch's figures."""
+    torch.manual_seed(job.seed)
+    module = build_model(job.name, 10, job.spec, None, recipe=job.recipe.name)
+    torch.set_num_threads(step_threads(job, module))
     with np.load(MNIST) as arrays:
         pixels, labels = arrays["x_train"][..., None], arrays["y_train"].astype(np.int64)
     data = TrainingData(pixels, labels, train, validation, 10)
-    prepare = photo_preparation(spec, recipe.augmentation, device)
-    state = Trainer(module, data, recipe, prepare, seed=0, device=device).fit()
+    device = choose_device(job.device)
+    prepare = photo_preparation(job.spec, job.recipe.augmentation, device)
+    state = Trainer(module, data, job.recipe, prepare, seed=job.seed, device=device).fit()
     return module, state.history[-1]
 
 
