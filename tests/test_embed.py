@@ -100,6 +100,20 @@ def test_rows_follow_the_items(cache: Path) -> None:
     assert len(np.unique(features, axis=0)) == len(set(order))
 
 
+def test_features_are_those_of_one_batch_whatever_the_threads(cache: Path) -> None:
+    import onnxruntime
+
+    (graph,) = files(cache, "*.onnx")
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (together,) = session.run(["features"], {"pixels": np.stack([pixels(n) for n in range(40)])})
+    for threads in (1, 3):
+        apart = Embedder(
+            "efficientnet_lite0", WEIGHTS, SPEC, cache=cache.parent / str(threads), threads=threads
+        )
+        apart._graph = graph
+        assert np.abs(apart.features(items(range(40))) - together).max() <= 1e-6
+
+
 def test_no_items(cache: Path) -> None:
     assert embedder(cache).features([]).shape == (0, 1280)
 

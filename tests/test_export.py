@@ -169,6 +169,20 @@ def test_every_fit_is_explained() -> None:
     assert set(FIT_MEANING) == set(FITS)
 
 
+@pytest.mark.parametrize("threads", [1, 3, None])
+def test_several_large_photos_are_answered_as_each_alone(threads: int | None) -> None:
+    spec = replace(COLOUR, height=96, width=112)
+    data = to_onnx(DeployedModel(trained(SmallNet, 3), spec, 1.7), info(spec))
+    network = Network(data, spec, len(CLASSES), threads)
+    images = photos(spec, 11)
+    alone = np.concatenate([network.probabilities(image[None]) for image in images])
+    for _ in range(2):
+        together = network.probabilities(images)
+        assert together.shape == (11, len(CLASSES))
+        assert np.abs(together - alone).max() <= 1e-6
+    assert network.probabilities(images[:0]).shape == (0, len(CLASSES))
+
+
 def test_parity_with_answers_that_are_known_already() -> None:
     net = trained(SmallNet, 3)
     model = DeployedModel(net, COLOUR, 1.7)

@@ -39,7 +39,7 @@ from pegboard.illustrate.choice import (
     samples,
     wrong_paths,
 )
-from pegboard.illustrate.make import AUGMENTED, HEATS, SEEN, VIEWS
+from pegboard.illustrate.make import AUGMENTED, HEATS, SEEN, VIEWS, heat_seconds
 from pegboard.illustrate.nearest import LOOKED_AT, NEIGHBOURS, centred, nearest
 from pegboard.inputs import InputSpec, fitted
 from pegboard.learn import Job, Task
@@ -490,6 +490,10 @@ class TestAgain:
 
 
 # --- other kinds of runs --------------------------------------------------------------------
+
+
+def test_pictures_of_a_quick_run_are_quick() -> None:
+    assert [heat_seconds(run) for run in (0, 30, 100, 1000)] == [3, 3, 5, 20]
 
 
 def test_folds_pool_their_test_photos(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pegboard.bundle import BundleInfo
 from pegboard.calibrate import apply_temperature, fit_temperature, sure_threshold
 from pegboard.evaluate import Predictions
 from pegboard.export import make_bundle
-from pegboard.learn import Job, Task, load_trained, logits_on_features, predict_logits
+from pegboard.learn import Job, Task, embed, load_trained, logits_on_features, predict_logits
 from pegboard.models.build import build_model
 from pegboard.models.registry import parse_model_name
 from pegboard.progress import Progress
@@ -43,18 +43,23 @@ class Answers:
 def answer(
     job: Job, task: Task, folder: ModelFolder, *, progress: Progress | None = None
 ) -> Answers:
-    """Predict validation and test photos; the temperature is fitted on validation."""
+    """Predict validation and test photos; the temperature is fitted on validation.
+
+    A head that was trained on features answers on features, those of the exported backbone. The
+    exported model is compared with these answers, photo by photo, before it is kept.
+    """
     module = load_trained(job, len(task.classes), folder)
 
     def logits(indices: NDArray[np.int64], title: str) -> NDArray[np.float64]:
+        if job.recipe.method != "gradient":
+            return logits_on_features(job, module, task, indices)
         pixels = task.photos.take(indices, job.spec)
         return predict_logits(job, module, pixels, progress=progress, title=title)
 
     name = job.name.typed
-    if job.recipe.method == "gradient":
-        validation = logits(task.validation, f"{name}: validation")
-    else:
-        validation = logits_on_features(job, module, task, task.validation)
+    if job.recipe.method != "gradient":
+        embed(job, task, task.test, progress=progress)  # kept, and shown as it goes on
+    validation = logits(task.validation, f"{name}: validation")
     temperature = fit_temperature(validation, task.labels[task.validation])
     test = logits(task.test, f"{name}: test")
     return Answers(
@@ -67,7 +72,8 @@ def answer(
 def answer_seconds(job: Job, task: Task) -> float:
     """Estimate how long :func:`answer` and the proof of the export take, by a few photos.
 
-    The exported network takes about a third of the time of the trained one.
+    The exported network takes about a third of the time of the trained one. A head on features
+    answers by an exported backbone, too.
     """
     name = parse_model_name(f"{job.name.base}:scratch") if job.name.is_backbone else job.name
     module = build_model(name, len(task.classes), job.spec, recipe=job.recipe.name)
@@ -76,8 +82,9 @@ def answer_seconds(job: Job, task: Task) -> float:
     started = time.perf_counter()
     predict_logits(job, module, noise)
     each = (time.perf_counter() - started) / len(noise)
-    validation = len(task.validation) if job.recipe.method == "gradient" else 0
-    return each * (validation + 4 / 3 * len(task.test))
+    if job.recipe.method != "gradient":
+        return each * 2 / 3 * len(task.test)
+    return each * (len(task.validation) + 4 / 3 * len(task.test))
 
 
 def _predictions(
@@ -139,8 +146,8 @@ def bundle(
         for start in range(0, len(task.test), PARITY_BATCH)
     )
     # The very answers that the figures are made of, so the photos pass the network once; those
-    # of a GPU are rounded more coarsely than an export should be.
-    on_cpu = choose_device(job.device).type == "cpu"
+    # of a GPU are rounded more coarsely than an export should be. Features are always the CPU's.
+    on_cpu = job.recipe.method != "gradient" or choose_device(job.device).type == "cpu"
     trained = answers.test.probabilities if on_cpu else None
     return folder.bundle, make_bundle(folder.bundle, module, info, batches, trained)
 

@@ -37,6 +37,7 @@ from pegboard.progress import Progress
 from pegboard.recipes import Recipe
 from pegboard.runs import ModelFolder, read_json, write_history, write_json
 from pegboard.split import class_weights
+from pegboard.threads import small_products
 from pegboard.train import (
     EpochRecord,
     Trainer,
@@ -402,7 +403,8 @@ def fit_logistic(
         )
         if start is not None:
             model.coef_, model.intercept_, model.classes_ = start
-        model.fit(standard[data.train], data.labels[data.train])
+        with small_products():
+            model.fit(standard[data.train], data.labels[data.train])
         start = (model.coef_, model.intercept_, model.classes_)
         weight, bias = _all_classes(model, data.classes)
         predicted = (standard[data.validation] @ weight.T + bias).argmax(1)

@@ -54,6 +54,7 @@ from pegboard.settings import (
 )
 from pegboard.sources import SourceOptions, open_source
 from pegboard.split import Split, split_photos
+from pegboard.threads import small_products
 
 SQUARE = 1.02
 """Photos whose longer side is at most this many times the shorter need no fit."""
@@ -451,5 +452,6 @@ def _probe_score(
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
-    predicted = probe.fit(features, labels).predict(held_out)
+    with small_products():
+        predicted = probe.fit(features, labels).predict(held_out)
     return macro_f1(confusion_matrix(truths, predicted, classes))

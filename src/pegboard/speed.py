@@ -29,7 +29,7 @@ REPEATS = 50
 """Single photos timed: enough for a 95th percentile."""
 SINGLE_SECONDS = 1.5
 """No further single photo is timed after this long, once there are five."""
-BATCH_SECONDS = 1.5
+BATCH_SECONDS = 1.0
 """Many photos at once are timed for about this long; of a slow model at least eight photos."""
 _LEAST = 5
 _WARM_UP = 3
@@ -68,7 +68,7 @@ def measure(
 ) -> Speed:
     """Measure a bundle in a child process.
 
-    Takes about four seconds; longer with a model that takes more than a tenth of a second for
+    Takes about three seconds; longer with a model that takes more than a tenth of a second for
     one photo.
 
     Parameters

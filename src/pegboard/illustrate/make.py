@@ -42,6 +42,10 @@ MOST_SECONDS = 60.0
 HEAT_SECONDS = 20.0
 """Longest that finding out where the models looked takes."""
 
+HEAT_SHARE, LEAST_HEAT_SECONDS = 0.05, 3.0
+"""The same as a share of the run so far, and what it may take however short the run was: nobody
+waits for pictures of a quick run as long as for the run."""
+
 BEST_SHARE = 0.6
 """Share of that time for the best model; the others share the rest."""
 
@@ -98,7 +102,10 @@ def illustrate(
         return None
     limited = budget.at_most(MOST_SECONDS)
     try:
-        evidence = _Illustrator(photos, exhibits, limited, threads, progress, also).make()
+        so_far = budget.elapsed
+        evidence = _Illustrator(
+            photos, exhibits, limited, threads, progress, also, so_far=so_far
+        ).make()
         evidence.write(folder)
     except Exception as error:
         remove(folder)
@@ -118,10 +125,13 @@ class _Illustrator:
         threads: int,
         progress: Progress,
         also: Iterable[str] = (),
+        *,
+        so_far: float = 0.0,
     ) -> None:
         self.photos = photos
         self.exhibits = exhibits
         self.budget = budget
+        self.so_far = so_far
         self.threads = threads
         self.progress = progress
         self.album = Album()
@@ -295,7 +305,7 @@ class _Illustrator:
     def _heats(self) -> dict[tuple[str, str], str]:
         """Return pictures of where each model looked, by model and path: the best model first."""
         pictures: dict[tuple[str, str], str] = {}
-        allowed = self.budget.at_most(HEAT_SECONDS)
+        allowed = self.budget.at_most(heat_seconds(self.so_far))
         total = sum(self._heats_wanted(exhibit) for exhibit in self.exhibits)
         with self.progress.step("where the models looked", total) as bar:
             for number, exhibit in enumerate(self.exhibits):
@@ -351,6 +361,11 @@ class _Illustrator:
             self.notes.append(f"{what}: left out, there was no time for it")
         except PegboardError as error:
             self.notes.append(f"{what}: left out ({error})")
+
+
+def heat_seconds(so_far: float) -> float:
+    """Return how long finding out where the models looked may take after so long a run."""
+    return min(HEAT_SECONDS, max(LEAST_HEAT_SECONDS, HEAT_SHARE * so_far))
 
 
 def _map_seconds(predictor: Predictor) -> float:
