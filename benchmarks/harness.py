@@ -99,9 +99,12 @@ class Watched:
         Largest resident memory of all its processes together, as looked at every so often.
     own_bytes
         The same without pages of files, which the system takes back when it needs the room.
+    cpu_seconds
+        Of all cores together: hardly longer where the machine does other work, too.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     own_bytes: int
     output: str
@@ -117,7 +120,7 @@ def watch(
     RuntimeError
         When it fails, with its last lines.
     """
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), cpu_of_children()
     child = subprocess.Popen(
         list(command),
         env={**os.environ, **(environment or {})},
@@ -140,7 +143,13 @@ def watch(
     looking.join()
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit {child.returncode}\n{output[-2000:]}")
-    return Watched(seconds, *peaks, output)
+    return Watched(seconds, cpu_of_children() - computed, *peaks, output)
+
+
+def cpu_of_children() -> float:
+    """Return the seconds that the processes started and ended so far have computed."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _resident(pid: int) -> tuple[int, int]:

@@ -46,6 +46,7 @@ def main() -> None:
             "classes": CLASSES,
             "megabytes": megabytes,
             "seconds": summary([run.seconds for run in runs]),
+            "cpu_seconds": summary([run.cpu_seconds for run in runs]),
             "peak_gib": summary([run.peak_bytes / 2**30 for run in runs]),
             "sha256_of_output": digest,
         },

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import DATA, options, ratio, summary, take_turns, write_result
+from harness import DATA, cpu_of_children, options, ratio, summary, take_turns, write_result
 from pegboard.inputs import InputSpec, fitted
 
 BATCHES = (8, 32)
@@ -58,7 +58,11 @@ def main() -> None:
             for batch in BATCHES
         }
         runs["pegboard compare"] = lambda: compare(source, folder, compared)
-        seconds = take_turns(runs, 1 if given.quick else given.turns)
+        computed: dict[str, list[float]] = {what: [] for what in runs}
+        seconds = take_turns(
+            {what: noting_cpu(run, computed[what]) for what, run in runs.items()},
+            1 if given.quick else given.turns,
+        )
     fastest = min(list(runs)[:-1], key=lambda what: sum(seconds[what]))
     write_result(
         "probe_end_to_end",
@@ -66,11 +70,26 @@ def main() -> None:
         {
             "photos": files,
             "seconds": {what: summary(taken) for what, taken in seconds.items()},
+            "cpu_seconds": {what: summary(taken[1:]) for what, taken in computed.items()},
             "compared_with": fastest,
             "ratio": ratio(seconds["pegboard compare"], seconds[fastest]),
             "results": compared,
         },
     )
+
+
+def noting_cpu(
+    run: Callable[[], float | None], computed: list[float]
+) -> Callable[[], float | None]:
+    """Return a run that also notes the seconds that its processes computed."""
+
+    def noted() -> float | None:
+        before = cpu_of_children()
+        seconds = run()
+        computed.append(cpu_of_children() - before)
+        return seconds
+
+    return noted
 
 
 def some_of(source: Path, folder: Path, per_class: int) -> Path:

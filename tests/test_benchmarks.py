@@ -69,13 +69,13 @@ def test_a_new_figure_changes_the_page(writer: ModuleType) -> None:
         "classes": 100,
         "megabytes": 112.3,
         "seconds": summary(12.34, 11.96, 15.0),
+        "cpu_seconds": summary(11.0, 11.0, 11.0),
         "peak_gib": summary(1.25, 1.25, 1.25),
     }
     assert "Abacus" not in writer.page({})
-    page = writer.page({"manifest_rows": result})
-    assert "written in 12.3 s (12.0\N{EN DASH}15.0), with a peak of 1.25 GiB" in page.replace(
-        "\n", " "
-    )
+    page = writer.page({"manifest_rows": result}).replace("\n", " ")
+    assert "written in 12.3 s (12.0\N{EN DASH}15.0), 11.0 s of them computing, with a peak" in page
+    assert "of 1.25 GiB; n = 3 runs" in page
     assert "*2030-01-02, 1 core of Abacus, 1 GiB; load 0.5 at the end.*" in page
     del result["seconds"]
     with pytest.raises(jinja2.UndefinedError, match="seconds"):
