@@ -34,7 +34,7 @@ NOISE = 5.0
 def main() -> None:
     """Measure and write the result."""
     given = options(__doc__ or "", "jpeg").parse_args()
-    repeats = 2 if given.quick else 9
+    repeats = 2 if given.quick else 5
     pictures = list(scenes(1 if given.quick else 4))
     rows = [
         measured(pictures, quality, InputSpec(side, side, 3, fit=fit), repeats)
