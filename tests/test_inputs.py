@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pegboard.errors import BundleError
-from pegboard.inputs import FITS, LETTERBOX_GREY, InputSpec, fit_image
+from pegboard.images import decode
+from pegboard.inputs import FITS, LETTERBOX_GREY, Fit, InputSpec, fit_image, fitted
 
 specs = st.builds(
     InputSpec,
@@ -85,3 +87,21 @@ def test_bilinear_shrinking_is_pillows() -> None:
 def test_a_wrong_specification_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BundleError, match="the input specification is not valid"):
         InputSpec.from_json(InputSpec(8, 8).to_json() | change)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("side", [96, 224])
+def test_a_large_jpeg_looks_the_same_at_a_fraction_of_the_work(fit: Fit, side: int) -> None:
+    """What is decoded at a half to an eighth is nearly what is decoded whole and resized."""
+    rng = np.random.default_rng(side)
+    scene = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    photo = Image.fromarray(scene).resize((2048, 1536), Image.Resampling.BICUBIC)
+    noisy = np.asarray(photo, np.float32) + rng.normal(0, 5, (1536, 2048, 3))
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    data = file.getvalue()
+    spec = InputSpec(side, side, 3, fit=fit)
+    assert decode(data, at_least=side).size <= decode(data).size / 16
+    apart = np.abs(fitted(data, spec).astype(int) - fit_image(decode(data), spec))
+    assert apart.mean() < 1.5
+    assert apart.max() < 32
