@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegboard.augment import augment, cutmix
+from pegboard.augment import augment, cutmix, shrink
 from pegboard.recipes import PHOTO_LIGHT, Augmentation
 
 
@@ -102,3 +102,14 @@ def test_cutmix_says_how_much_of_a_photo_is_still_its_own(seed: int, height: int
     assert torch.allclose(other[~alone], torch.tensor(1 - share, dtype=torch.float64))
     assert images[0].max() == 0
     assert images[-1].min() == count - 1
+
+
+@given(side=st.integers(1, 120), scale=st.floats(0.05, 1.0), light=st.floats(0, 1))
+@settings(deadline=None, max_examples=60)
+def test_shrunk_photos_keep_their_light_and_fit_a_backbone(side: int, scale: float, light: float):
+    images = torch.full((2, 3, side, side), light)
+    small = shrink(images, scale)
+    assert small.shape[2] == small.shape[3] <= side
+    assert small.shape[2] % 32 == 0 or small.shape == images.shape
+    assert small.shape[2] >= min(side, 32)
+    assert torch.allclose(small, torch.tensor(light), atol=1e-5)

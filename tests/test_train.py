@@ -13,7 +13,7 @@ from pegboard.budget import Budget
 from pegboard.checkpoint import FileCheckpoint
 from pegboard.errors import PegboardError
 from pegboard.inputs import InputSpec
-from pegboard.recipes import DIGIT_SHIFT, Phase, Recipe
+from pegboard.recipes import DIGIT_SHIFT, Augmentation, Phase, Recipe
 from pegboard.train import (
     Diverged,
     Trainer,
@@ -155,6 +155,43 @@ def test_the_average_of_the_weights_is_what_answers(digits: TrainingData) -> Non
     right = (logits.argmax(1) == digits.labels[digits.validation]).mean()
     assert right == state.history[-1].val_accuracy
     assert state.steps == RECIPE.epochs * 11
+
+
+class Seen(nn.Module):
+    """Pools whatever size it is shown, and remembers the sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Linear(1, 10)
+        self.sides: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.sides.append(images.shape[-1])
+        return self.logits(images.mean(dim=(2, 3)))
+
+
+def test_photos_grow_after_the_first_epochs(digits: TrainingData) -> None:
+    pixels = digits.inputs[:256].repeat(12, axis=1).repeat(12, axis=2)
+    data = TrainingData(pixels, digits.labels[:256], np.arange(192), np.arange(192, 256), 10)
+    phase = Phase(epochs=4, small_share=0.5, small_scale=2 / 3)
+    module = Seen()
+    fit = trainer(
+        data, replace(RECIPE, phases=(phase,), augmentation=Augmentation()), module=module
+    )
+    fit.fit()
+    assert module.sides == [64] * 6 + [96] * 6
+
+
+def test_a_budget_ends_at_full_size(digits: TrainingData) -> None:
+    pixels = digits.inputs[:256].repeat(12, axis=1).repeat(12, axis=2)
+    data = TrainingData(pixels, digits.labels[:256], np.arange(192), np.arange(192, 256), 10)
+    phase = Phase(epochs=100_000, small_share=0.5, small_scale=2 / 3)
+    module = Seen()
+    recipe = replace(RECIPE, phases=(phase,), augmentation=Augmentation())
+    trainer(data, recipe, module=module, budget=Budget(1.0)).fit()
+    assert module.sides[0] == 64
+    assert module.sides[-1] == 96
 
 
 def test_a_checkpoint_of_another_job_is_not_used(digits: TrainingData, tmp_path: Path) -> None:

@@ -70,6 +70,22 @@ def augmented_views(
     return views
 
 
+SHRINK_STEP = 32
+"""Shrunk sides are multiples of this: backbones halve their maps five times."""
+
+
+def shrink(images: Tensor, scale: float) -> Tensor:
+    """Return a batch ``(N, C, H, W)`` at about ``scale`` of its sides; never enlarged."""
+    sides = [
+        min(side, max(SHRINK_STEP, round(side * scale / SHRINK_STEP) * SHRINK_STEP))
+        for side in images.shape[2:]
+    ]
+    if sides == list(images.shape[2:]):
+        return images
+    smaller = F.interpolate(images, sides, mode="bilinear", antialias=True)
+    return smaller.contiguous(memory_format=torch.channels_last)
+
+
 def cutmix(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
     """Paste a rectangle of another photo of the batch into each photo.
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pegboard.inputs import InputSpec
-from pegboard.models.registry import ModelName
+from pegboard.models.registry import BACKBONES, ModelName
 
 RecipeName = Literal["default", "thorough", "notebook"]
 RECIPES: tuple[RecipeName, ...] = ("default", "thorough", "notebook")
@@ -83,6 +83,10 @@ class Phase:
     learning_rate
         Peak rate (one-cycle) or constant rate; of the head. The backbone's is
         ``backbone_rate`` times that.
+    small_share, small_scale
+        In this share of the epochs, the first ones, photos are shrunk to this part of their
+        side: coarse things are learnt as well there, in less time (Howard 2018; Tan and Le
+        2021, arXiv:2104.00298).
     schedule
         ``one-cycle``: linear warm-up over the first tenth, then a cosine to zero (Smith and
         Topin 2018, arXiv:1708.07120, without the momentum cycle); ``constant``.
@@ -94,6 +98,8 @@ class Phase:
     watch: Literal["macro_f1", "loss"] = "macro_f1"
     learning_rate: float = 1e-3
     backbone_rate: float = 1.0
+    small_share: float = 0.0
+    small_scale: float = 1.0
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = 0.0
@@ -281,9 +287,11 @@ def _default_backbone(name: ModelName, spec: InputSpec, classes: Sequence[str]) 
         return Recipe(
             "default", "gradient", (phase,), augmentation=augmentation, label_smoothing=0.1
         )
+    # timm has networks that take one size only.
+    small_share = 0.5 if name.base in BACKBONES else 0.0
     phase = Phase(
-        trains="late", epochs=8, patience=4, learning_rate=2e-3, backbone_rate=0.75,
-        weight_decay=2e-2,
+        trains="late", epochs=10, patience=4, learning_rate=2e-3, backbone_rate=0.75,
+        small_share=small_share, small_scale=2 / 3, weight_decay=2e-2,
     )  # fmt: skip
     return Recipe(
         "default",

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pegboard.augment import augment, cutmix
+from pegboard.augment import augment, cutmix, shrink
 from pegboard.averaging import copy_weights, update_average, weights_of
 from pegboard.budget import Budget
 from pegboard.errors import PegboardError
@@ -238,14 +238,15 @@ class Trainer:
         return self.state
 
     def time_step(self, timer: Callable[[Callable[[], Any]], float]) -> float:
-        """Return seconds of one training step of the last phase, for estimates."""
+        """Return seconds of a training step of the last phase, on average, for estimates."""
         phase = self.recipe.phases[-1]
         self.freeze(self.module, phase.trains)
         optimizer = self._optimizer(phase)
         self.module.train()
         batch, labels = next(self._batches(self.data.train))
         with quick_layers(self.module):
-            return timer(lambda: self._train_step(optimizer, batch, labels))
+            seconds = timer(lambda: self._train_step(optimizer, batch, labels))
+        return seconds * (1 - phase.small_share * (1 - phase.small_scale**2))
 
     def _resume(self) -> dict[str, Any] | None:
         loaded = self.checkpoint.load(self.module) if self.checkpoint else None
@@ -322,8 +323,10 @@ class Trainer:
             if self.budget.spent and step:
                 self._stopped = True
                 break
-            self._set_rate(optimizer, phase, (self.state.phase_epoch + step / steps))
-            loss, logits = self._train_step(optimizer, batch, labels)
+            done = self._done(phase, self.state.phase_epoch + step / steps)
+            set_rate(optimizer, rate_factor(phase, done))
+            scale = phase.small_scale if done < phase.small_share else 1.0
+            loss, logits = self._train_step(optimizer, batch, labels, scale)
             losses.append(loss * len(labels))
             predicted.append(logits.argmax(1))
             truths.append(labels)
@@ -335,9 +338,10 @@ class Trainer:
         return total, matrix
 
     def _train_step(
-        self, optimizer: torch.optim.Optimizer, batch: Tensor, labels: Tensor
+        self, optimizer: torch.optim.Optimizer, batch: Tensor, labels: Tensor, scale: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         inputs, labels = self.prepare(batch, True, self._generator), labels.to(self.device)
+        inputs = shrink(inputs, scale) if scale < 1 else inputs
         inputs, partners, share = self._mix(inputs)
         with self._autocast():
             logits = self.module(inputs)
@@ -365,11 +369,10 @@ class Trainer:
             self.state.average = copy_weights(self.module)
         update_average(self.state.average, self.module, self.recipe.average, self.state.steps)
 
-    def _set_rate(self, optimizer: torch.optim.Optimizer, phase: Phase, at: float) -> None:
-        # A budget that ends before the epochs do must end at a small rate all the same.
-        factor = rate_factor(phase, max(at / phase.epochs, self._time_used()))
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_rate"] * factor
+    def _done(self, phase: Phase, epochs: float) -> float:
+        """Return which share of a phase is done after some of its epochs, 0 to 1."""
+        # A budget that ends before the epochs do must end at full size and a small rate, too.
+        return max(epochs / phase.epochs, self._time_used())
 
     def _time_used(self) -> float:
         """Return the share of the time given to this training that is used up, 0 to 1."""
@@ -455,6 +458,12 @@ class Trainer:
         elif self.state.average is not None:
             self.module.load_state_dict(self.state.average)
         self.module.eval()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Let every group of weights learn at this share of its peak rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_rate"] * factor
 
 
 def rate_factor(phase: Phase, done: float) -> float:
