@@ -2,7 +2,7 @@
 
 The same layers, batches of 32, Adam at 0.001, pixels / 255, 50,000 photos of MNIST to train and
 10,000 to validate after the epoch. Keras runs in its own environment on as many threads, with its
-defaults (compiled by XLA it took longer still); its clock begins when its functions are traced.
+defaults (compiled by XLA, ``cnn`` took longer still); its clock begins when all is traced.
 pegboard trains by ``--recipe notebook``, which is float32 as Keras is, and in bfloat16, its
 default where the processor has it. Turns are of a tenth of an epoch; one of four tenths each
 shows that the time per photo does not depend on that.
