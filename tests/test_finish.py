@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pegboard.errors import BundleError
 from pegboard.finish import answer, bundle
 from pegboard.learn import Job, Task, load_trained, predict_logits, train_job
 from pegboard.loader import Photos
@@ -73,3 +74,16 @@ def test_a_head_on_features_answers_as_the_whole_network_does(
     assert info.parity is not None
     assert (info.parity.n, info.parity.agreement) == (18, 1.0)
     assert info.parity.max_difference < 1e-4
+    # Other features than PyTorch's, or an answer that is not the export's, and there is no file.
+    wrong = answers.test.probabilities.copy()
+    wrong[7] = np.roll(wrong[7], 1)
+    folder.bundle.unlink()
+    with pytest.raises(BundleError, match="does not answer like the trained one"):
+        bundle(
+            job,
+            task,
+            folder,
+            replace(answers, test=replace(answers.test, probabilities=wrong)),
+            versions={},
+        )
+    assert not folder.bundle.exists()
