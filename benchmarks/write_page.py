@@ -70,6 +70,7 @@ def page(results: Mapping[str, Any]) -> str:
         "milliseconds": lambda values: spread(values, scale=1000, unit=" ms"),
         "times": spread,
         "share": lambda value: f"{value:.3f}".lstrip("0") if 0 <= value < 1 else f"{value:.3f}",
+        "accuracy": lambda value: f"{value:.4f}".lstrip("0"),
         "thousands": lambda value: f"{value:,}",
     }
     return environment.get_template(TEMPLATE).render(results=results, made_by=made_by)
