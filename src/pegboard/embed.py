@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from pegboard.models.registry import BACKBONES
 from pegboard.models.weights import ResolvedWeights
 from pegboard.photos import Pixels
 from pegboard.progress import Progress
+from pegboard.threads import default_threads
 
 Features = NDArray[np.float32]
 Item = tuple[str, Callable[[], Pixels]]
@@ -86,7 +86,7 @@ class Embedder:
         self.base = base
         self.weights = weights
         self.spec = spec
-        self.threads = threads or _usable_cores()
+        self.threads = threads or default_threads()
         self._cache = cache or cache_folder()
         graph_key = _key(weights, spec, ("fit", "interpolation"))
         self._graph = self._cache / "backbones" / f"{_plain(base)}-{graph_key}.onnx"
@@ -224,13 +224,6 @@ class Embedder:
             data = output.read_bytes()
         keep_checked(self._graph, data)
         return data
-
-
-def _usable_cores() -> int:
-    # Where the system can tell, only the cores this process may run on.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _plain(base: str) -> str:

@@ -7,7 +7,6 @@ is fully decoded here, so whatever is used later is known to be whole.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
 import threading
@@ -33,6 +32,7 @@ from pegboard.images import (
 )
 from pegboard.photos import Entry, Intake, LeftOut, Listing, Photo, Pixels, Reason, Source
 from pegboard.progress import Progress
+from pegboard.threads import default_threads
 
 _CHUNK = 32
 """Entries handed to a thread at once: large enough that 70,000 small rows cost little."""
@@ -176,7 +176,7 @@ def _open_all(
     def open_chunk(chunk: Sequence[Entry]) -> list[Photo | LeftOut]:
         return [_open(source, entry) for entry in chunk if not stopped.is_set()]
 
-    pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="intake")
+    pool = ThreadPoolExecutor(threads or default_threads(), thread_name_prefix="intake")
     try:
         with progress.step("reading photos", len(entries)) as step:
             for results in pool.map(open_chunk, chunks):
@@ -186,12 +186,6 @@ def _open_all(
         # After Ctrl-C nothing that has not begun is worth waiting for.
         stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _open(source: Source, entry: Entry) -> Photo | LeftOut:

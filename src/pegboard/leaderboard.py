@@ -21,6 +21,7 @@ import numpy as np
 from pegboard.errors import RunFolderError
 from pegboard.evaluate import Evaluation
 from pegboard.significance import Comparison
+from pegboard.threads import cores
 
 SCHEMA = 1
 
@@ -364,7 +365,7 @@ def machine_info() -> MachineInfo:
     """Describe this machine. The GPU is told only if PyTorch is already loaded."""
     return MachineInfo(
         cpu=_cpu(),
-        cores=_cores(),
+        cores=cores(),
         memory_bytes=_memory(),
         gpu=_gpu(),
         os=platform.platform(terse=True),
@@ -405,12 +406,6 @@ def _cpu() -> str | None:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine() or None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int | None:

@@ -28,6 +28,7 @@ from pegboard.images import image_bytes
 from pegboard.inputs import fitted
 from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction, Tally, write_rows
+from pegboard.threads import default_threads
 
 BATCH = 32
 """Photos decoded while the network works on as many before them."""
@@ -131,7 +132,7 @@ class Predictor:
         """
         waiting: deque[tuple[list[str | None], list[Future[Pixels | str]]]] = deque()
         rest = iter(items)
-        with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self._threads or default_threads()) as pool:
             while batch := list(islice(rest, BATCH)):
                 waiting.append(
                     (

@@ -5,7 +5,6 @@ Nothing is written and nothing is trained here; whatever must be refused is refu
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +53,7 @@ from pegboard.settings import (
 )
 from pegboard.sources import SourceOptions, open_source
 from pegboard.split import Split, split_photos
-from pegboard.threads import small_products
+from pegboard.threads import default_threads, small_products
 
 SQUARE = 1.02
 """Photos whose longer side is at most this many times the shorter need no fit."""
@@ -123,12 +122,8 @@ class Prepared:
 
 
 def threads_of(settings: CompareSettings) -> int:
-    """Return the threads to use: as asked, else every core this process may use."""
-    if settings.threads:
-        return settings.threads
-    with suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the threads to use: as asked, else the default."""
+    return settings.threads or default_threads()
 
 
 def prepare(

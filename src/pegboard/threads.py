@@ -1,8 +1,23 @@
-"""How many threads linear algebra uses."""
+"""How many threads there are to use, and where one is quicker than several."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    # Where the system can tell, only those it may run on.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Return how many threads to use unless told: ``OMP_NUM_THREADS`` if set, else every core."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) > 0 else cores()
 
 
 def small_products() -> AbstractContextManager[object]:

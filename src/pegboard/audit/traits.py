@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pegboard.images import Header, header, to_pixels
 from pegboard.photos import Photo, Pixels, Source
 from pegboard.pictures import within
 from pegboard.progress import Progress
+from pegboard.threads import default_threads
 
 SIDE = 256
 """Photos are looked at with their longer side at most this many pixels: about what models see,
@@ -107,7 +107,7 @@ def measure(
     rows: list[_Row] = []
     paths = iter(photo.path for photo in photos)
     with (
-        ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="traits") as pool,
+        ThreadPoolExecutor(threads or default_threads(), thread_name_prefix="traits") as pool,
         progress.step("looking at photos", len(photos)) as step,
     ):
         while chunk := list(islice(paths, _CHUNK)):

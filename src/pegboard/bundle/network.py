@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
 from pegboard.photos import Pixels
+from pegboard.threads import default_threads
 
 AT_ONCE = 8
 """Photos in one call of the network. More is no faster on a CPU and takes more memory:
@@ -59,7 +59,7 @@ class Network:
         self._shape = spec.shape
         self._classes = classes
         self._check_graph()
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or default_threads()
         is_apart = np.prod(spec.shape) >= APART_VALUES and len(model) <= APART_BYTES
         self._model = model if is_apart and self._threads > 1 else b""
         self._apart: Any = None

@@ -34,7 +34,7 @@ device_option = click.option(
     show_default=True, help="Where to train.",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads (default: cores)."
+    "--threads", type=click.IntRange(min=1), help="Threads (default: OMP_NUM_THREADS, else cores)."
 )
 common_options = _together(json_option, progress_option, debug_option)
 
