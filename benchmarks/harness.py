@@ -178,7 +178,7 @@ def write_result(name: str, given: argparse.Namespace, result: Mapping[str, Any]
     """Print the result with machine and versions, and keep it."""
     whole = {
         "benchmark": name,
-        "command": f"python benchmarks/{name}.py" + (" --quick" if given.quick else ""),
+        "command": " ".join([f"python benchmarks/{name}.py", *_asked(given)]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine_info().to_json(),
         "load": [round(load, 1) for load in os.getloadavg()],
@@ -190,6 +190,12 @@ def write_result(name: str, given: argparse.Namespace, result: Mapping[str, Any]
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
+
+
+def _asked(given: argparse.Namespace) -> list[str]:
+    """Return the options of this call, but for where the result goes."""
+    own = [] if given.json is None else ["--json", str(given.json)]
+    return [option for option in sys.argv[1:] if option not in own]
 
 
 def _rounded(value: Any) -> Any:

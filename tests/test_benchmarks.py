@@ -100,13 +100,13 @@ def test_what_a_benchmark_writes_is_read_back(writer: ModuleType, tmp_path: Path
     )
     file = tmp_path / "trial.json"
     subprocess.run(
-        [sys.executable, "-c", script, str(file)],
+        [sys.executable, "-c", script, str(file), "--quick", "--only", "a,b"],
         cwd=BENCHMARKS,
         capture_output=True,
         check=True,
     )
     result = json.loads(file.read_text("utf-8"))
-    assert result["command"] == "python benchmarks/trial.py --quick"
+    assert result["command"] == "python benchmarks/trial.py --quick --only a,b"
     assert writer.spread(result["median"], unit=" s") == "2.00 s (1.00\N{EN DASH}3.00)"
     assert writer.spread(result["ratio"]) == "2.50 (2.00\N{EN DASH}3.00)"
     assert writer.made_by(result).startswith(result["date"])
