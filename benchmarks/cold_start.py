@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 import pegboard
-from harness import options, summary, take_turns, write_result
+from harness import PROGRAM, options, summary, take_turns, write_result
 from pegboard.examples import write_tool_photos
 from pegboard.examples.studio import photograph
 
@@ -35,13 +35,12 @@ def main() -> None:
         folder = Path(name)
         bundle = probe_bundle(folder)
         small, large = photos(folder)
-        program = str(Path(sys.executable).with_name("pegboard"))
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
             "python -c 'import onnxruntime'": [sys.executable, "-c", "import onnxruntime"],
-            "pegboard --help": [program, "--help"],
-            "pegboard predict, 240 px": [program, "predict", str(bundle), str(small)],
-            "pegboard predict, 12 megapixels": [program, "predict", str(bundle), str(large)],
+            "pegboard --help": [PROGRAM, "--help"],
+            "pegboard predict, 240 px": [PROGRAM, "predict", str(bundle), str(small)],
+            "pegboard predict, 12 megapixels": [PROGRAM, "predict", str(bundle), str(large)],
         }
         runs: dict[str, Callable[[], float | None]] = {
             what: lambda command=command: ran(command)  # type: ignore[misc]

@@ -15,14 +15,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness import DATA, options, summary, write_result
+from harness import DATA, options, run_pegboard, summary, write_result
 from keras_digits import in_keras
 
 MNIST = DATA / "mnist.npz"
@@ -80,13 +78,9 @@ def measured(extra: list[str], seeds: int) -> dict[str, Any]:
     """Run the command; return what it took and how well each seed did."""
     with TemporaryDirectory() as name:
         out = Path(name) / "run"
-        command = [
-            *(sys.executable, "-m", "pegboard.cli", "compare", str(MNIST), "--models", "fastcnn"),
-            *("--seeds", str(seeds), "--previous", "none", "--no-progress", "--out", str(out)),
-            *extra,
-        ]
+        own = ("--models", "fastcnn", "--seeds", str(seeds), "--previous", "none")
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        run_pegboard("compare", str(MNIST), *own, "--out", str(out), *extra)
         whole = time.perf_counter() - started
         files = sorted((out / "models" / "fastcnn").rglob("training.json"))
         trainings = [json.loads(file.read_text("utf-8")) for file in files]

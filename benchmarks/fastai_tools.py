@@ -18,15 +18,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness import DATA, Environment, options, some_of, summary, write_result
+from harness import DATA, Environment, options, run_pegboard, some_of, summary, write_result
 from pegboard.models.registry import architecture, input_spec, parse_model_name
 
 BACKBONE = "efficientnet_lite0"
@@ -62,7 +59,7 @@ def main() -> None:
 def measured(source: Path, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Return what both reached and when: pegboard, fastai, pegboard again."""
     manifest = folder / "manifest.csv"
-    program("split", str(source), "--out", str(manifest), "--previous", "none")
+    run_pegboard("split", str(source), "--out", str(manifest), "--previous", "none")
     runs = [compare(source, manifest, folder / "first", given.model)]
     theirs = fastai(source, manifest, runs[0], given.limit)
     runs.append(compare(source, manifest, folder / "second", given.model))
@@ -95,22 +92,11 @@ def goal(ours: dict[str, Any]) -> dict[str, float]:
     return {part: ours[f"{part}_macro_f1"] for part in ("validation", "test")}
 
 
-def program(*arguments: str, cache: Path | None = None) -> None:
-    """Run pegboard's command line."""
-    own = {} if cache is None else {"PEGBOARD_CACHE": str(cache)}
-    subprocess.run(
-        [str(Path(sys.executable).with_name("pegboard")), *arguments],
-        env={**os.environ, **own},
-        check=True,
-        capture_output=True,
-    )
-
-
 def compare(source: Path, manifest: Path, out: Path, model: str) -> dict[str, Any]:
     """Return how long a whole comparison took, and the figures it reached."""
     options = ("--models", model, "--out", str(out), "--previous", str(manifest))
     started = time.perf_counter()
-    program("compare", str(source), *options, cache=out.with_name(f"{out.name}-cache"))
+    run_pegboard("compare", str(source), *options, cache=out.with_name(f"{out.name}-cache"))
     seconds = time.perf_counter() - started
     board = json.loads((out / "leaderboard.json").read_text("utf-8"))
     (row,) = (row for row in board["models"] if row["name"] == model)

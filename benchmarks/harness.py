@@ -31,6 +31,8 @@ from pegboard.leaderboard import machine_info
 DATA = Path(os.environ.get("PEGBOARD_DATA", "../shared/data"))
 WEIGHTS = DATA.parent / "weights"
 RESULTS = Path(__file__).parent / "results"
+PROGRAM = str(Path(sys.executable).with_name("pegboard"))
+"""The command line of the environment that runs the benchmark."""
 
 
 def options(about: str, name: str) -> argparse.ArgumentParser:
@@ -53,6 +55,14 @@ def some_of(source: Path, folder: Path, per_class: int) -> Path:
         for file in sorted(label.iterdir())[:per_class]:
             shutil.copyfile(file, folder / label.name / file.name)
     return folder
+
+
+def run_pegboard(*arguments: str, cache: Path | None = None) -> None:
+    """Run pegboard's command line as a user does, quietly; ``cache`` instead of the user's own."""
+    own = {} if cache is None else {"PEGBOARD_CACHE": str(cache)}
+    subprocess.run(
+        [PROGRAM, *arguments], env={**os.environ, **own}, check=True, capture_output=True
+    )
 
 
 def take_turns(

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from harness import options, summary, watch, write_result
+from harness import PROGRAM, options, summary, watch, write_result
 
 CLASSES = 100
 PER_GROUP = 1.25
@@ -33,8 +32,7 @@ def main() -> None:
         folder = Path(name)
         write_table(folder / "table.csv", rows)
         megabytes = (folder / "table.csv").stat().st_size / 1e6
-        program = str(Path(sys.executable).with_name("pegboard"))
-        command = [program, "split", str(folder / "table.csv"), "--out", str(folder / "out.csv")]
+        command = [PROGRAM, "split", str(folder / "table.csv"), "--out", str(folder / "out.csv")]
         command += ["--previous", "none"]
         runs = [watch(command) for _ in range(2 if given.quick else 5)]
         digest = hashlib.sha256((folder / "out.csv").read_bytes()).hexdigest()

@@ -11,7 +11,6 @@ training takes as much memory as twenty.
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from harness import DATA, options, watch, write_result
+from harness import DATA, PROGRAM, options, watch, write_result
 
 EVERY_METHOD = ("cnn4", "probe", "efficientnet_lite0")
 AS_THEY_ARE = 4800
@@ -63,8 +62,7 @@ def measured(source: Path, folder: Path, *, quick: bool) -> Iterator[dict[str, A
 
 def taken(photos: Path, count: int, models: tuple[str, ...], folder: Path) -> dict[str, Any]:
     """Return memory and time of one comparison with an empty cache."""
-    program = str(Path(sys.executable).with_name("pegboard"))
-    command = [program, "compare", str(photos), "--models", ",".join(models), "--epochs", "1"]
+    command = [PROGRAM, "compare", str(photos), "--models", ",".join(models), "--epochs", "1"]
     command += ["--image-size", "224", "--fit", "letterbox", "--previous", "none"]
     out, cache = folder / "run", folder / "cache"
     shutil.rmtree(cache / "features", ignore_errors=True)

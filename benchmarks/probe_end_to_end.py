@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,7 +25,17 @@ from typing import Any
 
 import numpy as np
 
-from harness import DATA, cpu_of_children, options, ratio, summary, take_turns, write_result
+from harness import (
+    DATA,
+    cpu_of_children,
+    options,
+    ratio,
+    run_pegboard,
+    some_of,
+    summary,
+    take_turns,
+    write_result,
+)
 from pegboard.inputs import InputSpec, fitted
 
 BATCHES = (8, 32)
@@ -92,15 +101,6 @@ def noting_cpu(
     return noted
 
 
-def some_of(source: Path, folder: Path, per_class: int) -> Path:
-    """Copy a few photos of each class."""
-    for label in sorted(path for path in source.iterdir() if path.is_dir()):
-        (folder / label.name).mkdir(parents=True)
-        for file in sorted(label.iterdir())[:per_class]:
-            shutil.copyfile(file, folder / label.name / file.name)
-    return folder
-
-
 def prepare(source: Path, folder: Path) -> int:
     """Write the fitted photos, and the backbone as ``compare`` makes it once; return how many."""
     spec = InputSpec(SIDE, SIDE, 3, fit="letterbox")
@@ -114,12 +114,9 @@ def prepare(source: Path, folder: Path) -> int:
 
 
 def run_compare(source: Path, out: Path, cache: Path) -> None:
-    """Run ``pegboard compare`` as a user does."""
-    program = str(Path(sys.executable).with_name("pegboard"))
-    command = [program, "compare", str(source), "--models", "probe", "--out", str(out)]
-    command += ["--previous", "none", "--overwrite", "--json"]
-    environment = {**os.environ, "PEGBOARD_CACHE": str(cache)}
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    """Compare with nothing kept of an earlier run."""
+    options = ("--models", "probe", "--out", str(out), "--previous", "none", "--overwrite")
+    run_pegboard("compare", str(source), *options, "--json", cache=cache)
 
 
 def compare(source: Path, folder: Path, results: list[dict[str, Any]]) -> float:

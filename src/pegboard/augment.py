@@ -75,7 +75,9 @@ SHRINK_STEP = 32
 
 
 def shrink(images: Tensor, scale: float) -> Tensor:
-    """Return a batch ``(N, C, H, W)`` at about ``scale`` of its sides; never enlarged."""
+    """Return a batch ``(N, C, H, W)`` at about ``scale`` of its sides; as it is from 1 on."""
+    if scale >= 1:
+        return images
     sides = [
         min(side, max(SHRINK_STEP, round(side * scale / SHRINK_STEP) * SHRINK_STEP))
         for side in images.shape[2:]

@@ -187,7 +187,7 @@ _DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
 }
 
 THOROUGH_EPOCHS = {"fastcnn": 12, "efficientnet_lite0": 2}
-"""How many times the default recipe's epochs the thorough one takes, where measured."""
+"""How many times the default recipe's epochs the thorough one takes, where it was tried out."""
 THOROUGH_OTHERS = 3
 """The same for all other models."""
 

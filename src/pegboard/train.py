@@ -341,8 +341,7 @@ class Trainer:
         self, optimizer: torch.optim.Optimizer, batch: Tensor, labels: Tensor, scale: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         inputs, labels = self.prepare(batch, True, self._generator), labels.to(self.device)
-        inputs = shrink(inputs, scale) if scale < 1 else inputs
-        inputs, partners, share = self._mix(inputs)
+        inputs, partners, share = self._mix(shrink(inputs, scale))
         with self._autocast():
             logits = self.module(inputs)
         loss = share * self.loss(logits.float(), labels)
