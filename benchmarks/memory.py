@@ -63,7 +63,7 @@ def measured(source: Path, folder: Path, *, quick: bool) -> Iterator[dict[str, A
 def taken(photos: Path, count: int, models: tuple[str, ...], folder: Path) -> dict[str, Any]:
     """Return memory and time of one comparison with an empty cache."""
     command = [PROGRAM, "compare", str(photos), "--models", ",".join(models), "--epochs", "1"]
-    command += ["--image-size", "224", "--fit", "letterbox", "--previous", "none"]
+    command += ["--fit", "letterbox", "--previous", "none"]
     out, cache = folder / "run", folder / "cache"
     shutil.rmtree(cache / "features", ignore_errors=True)
     watched = watch(

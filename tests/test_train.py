@@ -21,6 +21,7 @@ from pegboard.train import (
     TrainingState,
     choose_device,
     logits_of,
+    parts_of_step,
     photo_preparation,
     rate_factor,
 )
@@ -181,6 +182,44 @@ def test_photos_grow_after_the_first_epochs(digits: TrainingData) -> None:
     )
     fit.fit()
     assert module.sides == [64] * 6 + [96] * 6
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_a_step_in_parts_has_the_gradient_of_the_whole_batch(
+    digits: TrainingData, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Without dropout and batch norm nothing but rounding tells them apart."""
+
+    def gradient(values: int) -> tuple[torch.Tensor, torch.Tensor]:
+        monkeypatch.setattr("pegboard.train.STEP_VALUES", values)
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        fitter = trainer(digits, module=module)
+        monkeypatch.setattr(
+            fitter, "_mix", lambda inputs: (inputs, torch.arange(len(inputs)).flip(0), share)
+        )
+        optimizer = fitter._optimizer(RECIPE.phases[0])
+        loss, logits = fitter._train_step(
+            optimizer, torch.from_numpy(digits.inputs[:63]), torch.from_numpy(digits.labels[:63])
+        )
+        assert logits.shape == (63, 10)
+        return loss, module[1].weight.grad.clone()
+
+    whole_loss, whole = gradient(1 << 23)
+    loss, gradients = gradient(64 * 10)
+    torch.testing.assert_close(loss, whole_loss)
+    torch.testing.assert_close(gradients, whole)
+
+
+@pytest.mark.parametrize(("count", "side"), [(64, 288), (32, 288), (1, 4000), (5, 8), (50, 640)])
+def test_parts_of_a_step_are_equal_and_small(count: int, side: int) -> None:
+    photos = torch.empty(1).expand(count, 3, side, side)
+    parts = parts_of_step(photos)
+    assert [index for part in parts for index in range(part.start, part.stop)] == [*range(count)]
+    sizes = [part.stop - part.start for part in parts]
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) == 1 or max(sizes) * 3 * side**2 < 2 * (1 << 23)
 
 
 def test_a_budget_ends_at_full_size(digits: TrainingData) -> None:

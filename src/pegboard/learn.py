@@ -26,7 +26,7 @@ from pegboard.embed import Embedder
 from pegboard.files import write_bytes_atomically
 from pegboard.inputs import InputSpec
 from pegboard.loader import Photos
-from pegboard.memory import keep_freed_memory
+from pegboard.memory import give_back_freed_memory, keep_freed_memory
 from pegboard.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from pegboard.models.backbones import BackboneClassifier
 from pegboard.models.build import build_model
@@ -181,6 +181,7 @@ def train_job(
     )
     _keep(folder, module, state, trained)
     checkpoint.forget()
+    give_back_freed_memory()
     return trained
 
 

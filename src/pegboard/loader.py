@@ -14,6 +14,7 @@ from pegboard.budget import Budget
 from pegboard.errors import SourceError, UnusableImage
 from pegboard.inputs import InputSpec, fitted
 from pegboard.manifest import ManifestRow
+from pegboard.memory import let_pages_go
 from pegboard.photos import Pixels, Source
 from pegboard.progress import Progress
 
@@ -115,6 +116,7 @@ class Photos:
                 part = range(start, min(start + block, len(self.rows)))
                 for _ in pool.map(place, part):
                     bar.advance()
+                let_pages_go(array)
         return array
 
     def _allocate(self, spec: InputSpec) -> NDArray[np.uint8]:

