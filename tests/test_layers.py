@@ -24,11 +24,12 @@ ORDER = [
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
-    *("export", "rows", "predict", "speed", "verify"),
+    *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "speed", "verify"),
     *(
         "examples",
         "prepare",
         "trees",
+        "sorting",
         "splitting",
         "checking",
         "cleaning",

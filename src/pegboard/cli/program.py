@@ -82,7 +82,7 @@ def _is_about_memory(error: Exception) -> bool:
 def _how_to_go_on(stop: BaseException | None, arguments: list[str]) -> str:
     if not isinstance(stop, Interrupted):
         return "stopped"
-    if arguments[:1] != ["compare"]:
+    if arguments[:1] not in (["compare"], ["predict"]):
         return str(stop)
     again = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
     if not any(argument.split("=")[0] == "--out" for argument in again):
