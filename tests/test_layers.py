@@ -26,6 +26,7 @@ ORDER = [
     *("audit_words", "audit_table", "history", "bundle", "report"),
     *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "speed", "verify"),
     *(
+        "growing",
         "examples",
         "prepare",
         "trees",
