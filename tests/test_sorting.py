@@ -259,6 +259,21 @@ def test_a_link_is_to_the_photo_and_not_to_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "d" / "red" / "a").samefile(tmp_path / "photo")
 
 
+def test_ctrl_c_says_where_the_photos_are(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopping(source: str, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sorting, "_copy", stopping)
+    assert run([*command, "--yes"]) == 130
+    told = f"pegboard: stopped; what was done is kept in {tmp_path / 'sorted'}\n"
+    assert capsys.readouterr().err.lstrip() == told  # after a line that click ends
+
+
 def test_ctrl_c_leaves_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, copy = three(tmp_path), sorting._copy
 
