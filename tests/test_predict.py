@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pegboard.answers import Named, predict_files
 from pegboard.bundle import Network, read_bundle
 from pegboard.errors import BundleError, PegboardError
 from pegboard.images import decode
 from pegboard.inputs import fit_image, fitted
-from pegboard.predict import BATCH, Predictor, files_below, found_files, predict_files
+from pegboard.photo_files import files_below, found_files
+from pegboard.predict import BATCH, Predictor
 from pegboard.rows import FORMATS, Candidate, Prediction, Tally, write_rows
 from small_bundle import COLOURS, SPEC, colour_bundle, colour_info, colour_onnx, plain
 
@@ -70,7 +72,8 @@ def answers(
 ) -> tuple[bytes, Tally]:
     stream = io.BytesIO()
     names = [str(argument) for argument in arguments]
-    tally = predict_files(predictor, names, stream, kind=kind, **options)
+    given = {key: options.pop(key) for key in ("files_from", "stdin") if key in options}
+    tally = predict_files(predictor, Named(names, **given), stream, kind=kind, **options)
     return stream.getvalue(), tally
 
 
@@ -338,7 +341,7 @@ def test_a_folder_that_cannot_be_listed_is_said(predictor: Predictor, tmp_path: 
     # In a child that gives up root's rights: root may list anything.
     script = (
         "import os, sys\n"
-        "from pegboard.predict import files_below, read_photo\n"
+        "from pegboard.photo_files import files_below, read_photo\n"
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0:\n    os.setuid(65534)\n"
         "print(files_below('photos'))\n"

@@ -48,6 +48,7 @@ def compare(
     weights: str | Sequence[str] = (),
     corrections: StrPath | None = None,
     before: StrPath | None = None,
+    from_bundle: StrPath | None = None,
     budget: float | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -99,6 +100,9 @@ def compare(
     before
         The run without the corrections to compare with: its folder, ``"train"`` to train the
         models without them, too, or ``"none"``; by default the last run made alike.
+    from_bundle
+        A trained model (``NAME.pegboard``) to go on from, with new photos or classes; its photos
+        keep their split.
     budget
         Wall time for everything: seconds, or a text such as ``"10m"``.
     resume, overwrite
@@ -155,6 +159,7 @@ def compare(
         weights=_texts(weights),
         corrections=_path(corrections),
         before=_text(before),
+        from_bundle=Path(from_bundle) if from_bundle is not None else None,
         budget=_seconds(budget),
         resume=resume,
         overwrite=overwrite,

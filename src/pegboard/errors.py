@@ -86,7 +86,7 @@ class BudgetSpent(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a run: what was done is kept in ``folder``."""
+    """Ctrl-C in the middle of the work: what was done is kept in ``folder``, or in that file."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"stopped; what was done is kept in {folder}")

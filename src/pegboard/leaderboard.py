@@ -232,7 +232,8 @@ class Leaderboard:
     """All of ``leaderboard.json``. Make one with :func:`assemble`.
 
     ``corrections`` says what corrections of labels changed, as
-    :func:`pegboard.history.effect.effect_json` makes it; None for a run without.
+    :func:`pegboard.history.effect.effect_json` makes it; None for a run without. ``grown`` says
+    what going on from a trained model changed; None for a run that began anew.
     """
 
     dataset: DatasetInfo
@@ -242,6 +243,7 @@ class Leaderboard:
     comparisons: tuple[Comparison, ...] = ()
     not_trained: tuple[NotTrained, ...] = ()
     corrections: Mapping[str, Any] | None = None
+    grown: Mapping[str, Any] | None = None
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> dict[str, Any]:
@@ -255,6 +257,7 @@ class Leaderboard:
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "not_trained": [asdict(model) for model in self.not_trained],
             **({"corrections": self.corrections} if self.corrections else {}),
+            **({"grown": self.grown} if self.grown else {}),
         }
         strict: dict[str, Any] = _strict(data)
         return strict
@@ -282,6 +285,7 @@ class Leaderboard:
                 comparisons=tuple(Comparison.from_json(row) for row in data["comparisons"]),
                 not_trained=tuple(NotTrained(**row) for row in data["not_trained"]),
                 corrections=data.get("corrections"),
+                grown=data.get("grown"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RunFolderError(

@@ -32,6 +32,7 @@ from pegboard.models.backbones import BackboneClassifier
 from pegboard.models.build import build_model
 from pegboard.models.layers import multiply_adds
 from pegboard.models.registry import ModelName
+from pegboard.models.start import Start, begin_with
 from pegboard.models.weights import ResolvedWeights
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe
@@ -74,6 +75,7 @@ class Job:
     seed: int
     device: str = "auto"
     threads: int = 2
+    start: Start | None = None
 
     def fingerprint(self, data: str) -> str:
         """Return a hash of everything that decides the trained weights."""
@@ -84,6 +86,7 @@ class Job:
             "recipe": self.recipe.to_json(),
             "weights": self.weights.sha256 if self.weights else None,
             "seed": self.seed,
+            **({"start": self.start.sha256} if self.start else {}),
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -166,6 +169,8 @@ def train_job(
     keep_freed_memory()
     torch.manual_seed(job.seed)
     module = build_model(job.name, len(task.classes), job.spec, job.weights, recipe=job.recipe.name)
+    if job.start:
+        begin_with(module, job.start, task.classes)
     torch.set_num_threads(step_threads(job, module))
     checkpoint = FileCheckpoint(folder.checkpoint, fingerprint)
     state = _METHODS[job.recipe.method](job, task, module, checkpoint, budget, progress)
@@ -258,7 +263,8 @@ def _by_gradient(
     budget: Budget,
     progress: Progress,
 ) -> TrainingState:
-    if job.recipe.warm_head and isinstance(module, BackboneClassifier):
+    # The head of a trained model knows more than one on the features of the published backbone.
+    if job.recipe.warm_head and not job.start and isinstance(module, BackboneClassifier):
         _warm_head(job, task, module, budget, progress)
     pixels = task.photos.all(job.spec, budget=budget, progress=progress)
     device = choose_device(job.device)
@@ -291,6 +297,10 @@ def _on_features(
         data.classes,
     )  # fmt: skip
     device = choose_device(job.device)
+    linear = last_linear(module.head)
+    if job.start:
+        weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+        _set_linear(linear, *_standardised(weight, bias, mean, std))
     state = Trainer(
         module.head,
         data,
@@ -300,7 +310,6 @@ def _on_features(
         **_common(job, task, device, budget, progress),
     ).fit()
     module.head.to("cpu")
-    linear = last_linear(module.head)
     weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
     _set_linear(linear, *_unstandardised(weight, bias, mean, std))
     return state
@@ -442,6 +451,16 @@ def _unstandardised(
     """Fold (x - mean) / std into a linear layer."""
     folded = weight / std
     return folded.astype(np.float32), (bias - folded @ mean).astype(np.float32)
+
+
+def _standardised(
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Undo :func:`_unstandardised`: the linear layer that takes (x - mean) / std."""
+    return (weight * std).astype(np.float32), (bias + weight @ mean).astype(np.float32)
 
 
 def set_trainable(module: nn.Module, trains: str) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pegboard.bundle import BundleInfo
 from pegboard.errors import InputError, require_extra
 from pegboard.notebook import html_table
-from pegboard.predict import Predictor, Read, read_photo
+from pegboard.photo_files import read_photo
+from pegboard.predict import Predictor, Read
 from pegboard.rows import Prediction
 from pegboard.sources.given import Given, listed
 

@@ -26,6 +26,15 @@ from pegboard.corrections import (
 )
 from pegboard.embed import Embedder
 from pegboard.errors import BudgetSpent, MissingExtra, ModelError, PegboardError, SourceError
+from pegboard.growing import (
+    Origin,
+    check_models,
+    check_photos,
+    check_unseen,
+    check_weights,
+    growth_notes,
+    open_origin,
+)
 from pegboard.inputs import FITS, Fit, InputSpec, fitted
 from pegboard.intake import take_in
 from pegboard.manifest import fingerprint, read_manifest
@@ -82,6 +91,7 @@ class ModelPlan:
     spec: InputSpec
     recipe: Recipe
     weights: ResolvedWeights | None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class Prepared:
 
     ``photos`` stand in the order of ``split.rows``. ``kept`` are the earlier assignments by
     checksum, ``decisions`` how many corrections hold by action, and ``changes`` what they did.
+    ``origin`` is the trained model that is gone on from.
     """
 
     source: Source
@@ -104,6 +115,7 @@ class Prepared:
     kept: Mapping[str, SplitName] = field(default_factory=dict)
     decisions: Mapping[str, int] = field(default_factory=dict)
     changes: Sequence[LabelChange] = ()
+    origin: Origin | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -149,7 +161,10 @@ def prepare(
         For anything the user must change.
     """
     progress = progress or Progress()
-    names = parse_model_names(settings.models or DEFAULT_MODELS)
+    origin = open_origin(settings)
+    names = parse_model_names(settings.models or (origin.info.name if origin else DEFAULT_MODELS))
+    if origin:
+        check_models(origin, names)
     options = [parse_weights_option(text) for text in settings.weights]
     for name in names:
         check_architecture(name.base)
@@ -161,6 +176,9 @@ def prepare(
     if previous is None:
         previous = previous_assignments(settings, source, progress)
     weights = resolve_weights(names, options, allow_download=True)
+    if origin:
+        check_weights(origin, weights)
+        previous = origin.kept(previous)
     intake = take_in(
         source,
         merge=settings.merge,
@@ -185,7 +203,10 @@ def prepare(
         allow_leaks=settings.allow_leaks,
     )
     native = native_shape(split.photos)
-    if settings.models is None and native is not None and max(native[:2]) <= SMALL_SIDE:
+    if origin:
+        check_photos(origin, split.photos)
+        check_unseen(origin, split.rows, allow_leaks=settings.allow_leaks)
+    elif settings.models is None and native is not None and max(native[:2]) <= SMALL_SIDE:
         names = parse_model_names(DEFAULT_SMALL_MODELS)
     for name in names:
         check_input(name, input_spec(name, native_shape=native, image_size=settings.image_size))
@@ -198,10 +219,16 @@ def prepare(
         names=names,
         weights=weights,
         native=native,
-        warnings=[*intake.warnings, *split.warnings, *_imbalance(split, settings)],
+        warnings=[
+            *intake.warnings,
+            *split.warnings,
+            *_imbalance(split, settings),
+            *(growth_notes(origin, split.rows) if origin else ()),
+        ],
         kept=previous or {},
         decisions=decisions_by_action(corrections or ()),
         changes=changes,
+        origin=origin,
     )
 
 
@@ -329,6 +356,9 @@ def plan_models(prepared: Prepared, settings: CompareSettings, fit: Fit) -> list
             mean=weights.mean if weights else None,
             std=weights.std if weights else None,
         ).with_fit(fit)
+        origin = prepared.origin if prepared.origin and prepared.origin.begins(name) else None
+        if origin:
+            spec = origin.info.input
         recipe = recipe_for(
             name,
             spec,
@@ -336,7 +366,7 @@ def plan_models(prepared: Prepared, settings: CompareSettings, fit: Fit) -> list
             training_photos=training,
             recipe=settings.recipe,
         )
-        plans.append(ModelPlan(name, spec, _overridden(recipe, settings), weights))
+        plans.append(ModelPlan(name, spec, _overridden(recipe, settings), weights, origin))
     return plans
 
 
@@ -371,12 +401,8 @@ def choose_fit(
     photos, scored on some validation photos: a minute's stand-in for training every model
     three times.
     """
-    if settings.fit != "auto":
-        return FitChoice(settings.fit, "as asked")
-    if settings.recipe == "notebook":
-        return FitChoice("squash", "the notebooks stretch photos to a square")
-    if _squareness(prepared.photos) <= SQUARE:
-        return FitChoice("letterbox", "all photos are square already, so every fit is the same")
+    if settled := _settled_fit(prepared, settings):
+        return settled
     try:
         weights = resolve_weights([parse_model_name("probe")], [], allow_download=False)
     except (MissingExtra, ModelError):
@@ -390,6 +416,19 @@ def choose_fit(
         return FitChoice("letterbox", "not measured: the time budget is too short for it")
     best = max(scores, key=lambda fit: scores[fit])
     return FitChoice(best, "the best on validation photos", scores)
+
+
+def _settled_fit(prepared: Prepared, settings: CompareSettings) -> FitChoice | None:
+    """Return the fit where there is nothing to measure."""
+    if prepared.origin:
+        return FitChoice(prepared.origin.info.input.fit, "that of the model gone on from")
+    if settings.fit != "auto":
+        return FitChoice(settings.fit, "as asked")
+    if settings.recipe == "notebook":
+        return FitChoice("squash", "the notebooks stretch photos to a square")
+    if _squareness(prepared.photos) <= SQUARE:
+        return FitChoice("letterbox", "all photos are square already, so every fit is the same")
+    return None
 
 
 def _squareness(photos: Sequence[Photo]) -> float:

@@ -6,7 +6,7 @@ Library code takes a :class:`Progress` and never prints; the command line passes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -57,6 +57,9 @@ class RichProgress(Progress):
         if not self._bars:
             yield _Silent()
             return
+        if not self._console.is_terminal:
+            yield _Lines(self.message, title, total)
+            return
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             MofNCompleteColumn,
@@ -75,6 +78,23 @@ class RichProgress(Progress):
         with Bars(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(title, total=total, note="")
             yield _Bar(bars, task)
+
+
+class _Lines:
+    """What a bar is in a file: a line for each tenth, or each thousand where no end is known."""
+
+    def __init__(self, tell: Callable[[str], None], title: str, total: float | None) -> None:
+        self._tell, self._title, self._total = tell, title, total
+        self._each = total / 10 if total else 1000
+        self._done = self._told = 0.0
+
+    def advance(self, amount: float = 1, **fields: Any) -> None:
+        self._done += amount
+        if self._done - self._told < self._each:
+            return
+        self._told = self._done
+        end = f" of {self._total:,.0f}" if self._total else ""
+        self._tell(f"{self._title}: {self._done:,.0f}{end}")
 
 
 class _Bar:

@@ -7,14 +7,29 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from pegboard.errors import PegboardError, require_extra
 
 Decision = Literal["sure", "unsure", "unknown"]
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+SUFFIXES = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
+"""Formats by the ending of a file's name."""
+
+PAGE = 1000
+"""Rows of a table under one header, and rows put into Parquet's columns at once: so the memory
+that either takes hardly grows with the number of photos."""
 
 _DECIMALS = 6
 _WIDE = 10_000  # columns of a table that goes to a file: nothing is cut there
@@ -69,6 +84,18 @@ class Prediction:
             row["probability"] = round(self.probability, _DECIMALS)
         return row
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Prediction:
+        """Rebuild from :meth:`to_json`.
+
+        Raises
+        ------
+        KeyError, TypeError
+            When it is no such row.
+        """
+        top = tuple(Candidate(**candidate) for candidate in data["top"])
+        return cls(**{**data, "top": top})
+
 
 @dataclass
 class Tally:
@@ -107,8 +134,8 @@ class Tally:
 def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: int = 3) -> Tally:
     """Write answers in one of :data:`FORMATS`, UTF-8.
 
-    JSON lines and CSV are written row by row, JSON too (one array); a table and Parquet need
-    all rows first.
+    JSON lines and CSV are written row by row, JSON too (one array); a table in pages of
+    :data:`PAGE` rows, each with its header. Parquet's columns are held until all rows are there.
 
     Parameters
     ----------
@@ -136,22 +163,38 @@ def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: 
     return tally
 
 
+def format_of(out: Path, asked: str | None) -> str:
+    """Return the format of a file of answers: as asked, else as its name ends.
+
+    Raises
+    ------
+    PegboardError
+        When neither tells.
+    """
+    kind = asked or SUFFIXES.get(out.suffix.lower())
+    if kind is None:
+        raise PegboardError(
+            f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}, or a --format"
+        )
+    return kind
+
+
 def _write_jsonl(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
     for row in rows:
-        stream.write(_json_line(row) + b"\n")
+        stream.write(json_line(row.to_json()) + b"\n")
         stream.flush()  # whoever reads along gets each answer when it is there
 
 
 def _write_json(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
     separator = b"[\n"
     for row in rows:
-        stream.write(separator + _json_line(row))
+        stream.write(separator + json_line(row.to_json()))
         separator = b",\n"
     stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
 
-def _json_line(row: Prediction) -> bytes:
-    data = row.to_json()
+def json_line(data: Mapping[str, Any]) -> bytes:
+    """Return strict JSON in one line, without its end."""
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -193,13 +236,32 @@ def _write_parquet(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> No
         "reason": polars.String,
         "error": polars.String,
     }
-    data = [row.to_json() | {"path": _unicode(row.path)} for row in rows]
+    frames = [polars.DataFrame(schema=schema)]
+    for page in _pages(rows):
+        data = [row.to_json() | {"path": _unicode(row.path)} for row in page]
+        frames.append(polars.DataFrame(data, schema=schema))
     buffer = io.BytesIO()
-    polars.DataFrame(data, schema=schema).write_parquet(buffer)
+    polars.concat(frames).write_parquet(buffer)
     stream.write(buffer.getbuffer())
 
 
+def _pages(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
+    rest = iter(rows)
+    while page := list(islice(rest, PAGE)):
+        yield page
+
+
 def _write_table(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+    written = False
+    for page in _pages(rows):
+        stream.write((b"\n" if written else b"") + _table(page, is_terminal=stream.isatty()))
+        stream.flush()
+        written = True
+    if not written:
+        stream.write(_table([], is_terminal=False))
+
+
+def _table(rows: Iterable[Prediction], *, is_terminal: bool) -> bytes:
     from rich.console import Console  # noqa: PLC0415  (only a table needs it)
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -213,12 +275,13 @@ def _write_table(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None
         styled = [Text(cell) for cell in cells]
         styled[3].stylize(styles[row.decision])
         table.add_row(*styled)
-    terminal = stream.isatty()
-    width = shutil.get_terminal_size().columns if terminal else _WIDE
+    width = shutil.get_terminal_size().columns if is_terminal else _WIDE
     text = io.StringIO()
-    Console(file=text, width=width, force_terminal=terminal or None, highlight=False).print(table)
+    Console(file=text, width=width, force_terminal=is_terminal or None, highlight=False).print(
+        table
+    )
     lines = (line.rstrip() for line in text.getvalue().splitlines())
-    stream.write("".join(f"{line}\n" for line in lines).encode())
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _cells(row: Prediction) -> list[str]:

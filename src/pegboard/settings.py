@@ -45,6 +45,8 @@ class CompareSettings:
         With corrections, the run without them that is compared with: its folder, ``train`` to
         train the models on the labels as they are, too, ``none`` for none; None for the last
         like run of the source.
+    from_bundle
+        A trained model to go on from; its name is the default of ``models``.
     budget
         Seconds of wall time for the whole command.
     previous
@@ -69,6 +71,7 @@ class CompareSettings:
     weights: tuple[str, ...] = ()
     corrections: Path | None = None
     before: str | None = None
+    from_bundle: Path | None = None
     budget: float | None = None
     resume: bool = False
     overwrite: bool = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,6 +80,37 @@ def safe_name(name: str) -> str:
     """Return a name that stays inside its folder and is not hidden."""
     cleaned = name.replace("/", "_").replace("\\", "_").replace("\0", "_").lstrip(".")
     return cleaned or "_"
+
+
+_NO_WINDOWS_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def portable_name(name: str) -> str:
+    """Return a name that a folder can have on Linux, macOS and Windows, and is not hidden.
+
+    Source: "Naming Files, Paths, and Namespaces" in Microsoft's documentation of Windows.
+    """
+    cleaned = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in name)
+    cleaned = safe_name(cleaned).rstrip(" .") or "_"
+    return f"_{cleaned}" if _NO_WINDOWS_NAME.fullmatch(cleaned) else cleaned
+
+
+def portable_folders(labels: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
+    """Return a folder name for every class, as :func:`portable_name` makes them.
+
+    No two classes share one, even where letter case does not tell names apart, and none has a
+    ``reserved`` name.
+    """
+    folders: dict[str, str] = {}
+    taken = {name.casefold() for name in reserved}
+    # Names that are fine as they are come first and keep them.
+    for label in sorted(labels, key=lambda label: (portable_name(label) != label, label)):
+        name, number = portable_name(label), 2
+        while name.casefold() in taken:
+            name, number = f"{portable_name(label)}-{number}", number + 1
+        taken.add(name.casefold())
+        folders[label] = name
+    return folders
 
 
 def free_path(path: Path, taken: set[Path]) -> Path:

@@ -68,6 +68,7 @@ def summary(leaderboard: Json) -> list[str]:
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
     sentences += about_corrections(leaderboard.get("corrections"))
+    sentences += about_growth(leaderboard.get("grown"))
     sentences += _not_trained(leaderboard["not_trained"])
     sentences.append(left_out_sentence(leaderboard["dataset"]["left_out_reasons"]))
     sentences += _classes(next(iter(models.values()), None))
@@ -427,6 +428,59 @@ def _before_and_after(model: Json, n: int) -> str:
         f"{percent(model['after']['accuracy'], n)} ({float(digits(found['change'], n)):+} points, "
         f"95 % interval {low} to {high})"
     )
+
+
+_GROWN = {
+    "a_better": "it is shown to be better now",
+    "b_better": "it is shown to have been better before",
+    "not_shown": "no difference is shown",
+}
+
+
+def about_growth(grown: Json | None) -> list[str]:
+    """Say whether going on from a trained model helped, and what it knows now.
+
+    Parameters
+    ----------
+    grown
+        As in ``leaderboard.json``; None for a run that began anew.
+    """
+    if grown is None:
+        return []
+    return [*_grown(grown), *_other_classes(grown), *([] if grown["seen_known"] else _UNSEEN)]
+
+
+_UNSEEN = [
+    "Which photos the earlier model learned from is not known; if some are among the test photos, "
+    "its figures, and those of what grew from it, are too good."
+]
+
+
+def _grown(grown: Json) -> list[str]:
+    n = grown["n"]
+    if not grown["models"]:
+        return [
+            f"{grown['file']} could not be compared: it knows none of the test photos' classes."
+        ]
+    before = percent(grown["before"]["accuracy"], n)
+    return [
+        f"Gone on from {grown['file']}: on the {count(n, 'test photo')} of classes that it knew, "
+        f"it was right on {before}, and {model['name']} now is on "
+        f"{percent(model['after']['accuracy'], n)} (now minus before: "
+        f"{digits(model['difference']['difference'], n)} points, 95 % interval "
+        f"{_interval(model['difference']['ci'], n)}): {_GROWN[model['difference']['verdict']]}."
+        for model in grown["models"]
+    ]
+
+
+def _other_classes(grown: Json) -> list[str]:
+    said = []
+    if grown["new_classes"]:
+        names = [f"{name} ({count(n, 'test photo')})" for name, n in grown["new_classes"].items()]
+        said.append(f"New to it: {listing(names)}.")
+    if grown["gone_classes"]:
+        said.append(f"No longer known, for want of photos: {listing(grown['gone_classes'])}.")
+    return said
 
 
 def _not_trained(models: Sequence[Json]) -> list[str]:

@@ -45,6 +45,13 @@ from pegboard.cli.output import show, show_json
     help="With --corrections: the run without them to compare with (default: the last one made "
     "alike; 'train': train the models without them, too).",
 )
+@click.option(
+    "--from",
+    "from_bundle",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Go on from this trained model, with new photos or a new class.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it would take.")

@@ -82,10 +82,12 @@ def _is_about_memory(error: Exception) -> bool:
 def _how_to_go_on(stop: BaseException | None, arguments: list[str]) -> str:
     if not isinstance(stop, Interrupted):
         return "stopped"
-    if arguments[:1] != ["compare"]:
+    has_out = any(argument.split("=")[0] == "--out" for argument in arguments)
+    # Rows for a file are gone on with; photos being sorted into folders are not.
+    if arguments[:1] != ["compare"] and not (arguments[:1] == ["predict"] and has_out):
         return str(stop)
     again = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
-    if not any(argument.split("=")[0] == "--out" for argument in again):
+    if not has_out:
         again += ["--out", str(stop.folder)]
     return f"{stop}; go on with: {shlex.join(['pegboard', *again, '--resume'])}"
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pegboard.cli.options import debug_option, json_option, threads_option
+from pegboard.cli.options import (
+    common_options,
+    debug_option,
+    json_option,
+    progress_for,
+    threads_option,
+)
 from pegboard.cli.output import show, show_json, tell
 
 
@@ -65,38 +72,137 @@ def verify_command(
 @click.option(
     "--format",
     "kind",
-    default="table",
-    show_default=True,
     type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]),
-    help="Output.",
+    help="Output (default: table; with --out, as FILE's name ends).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the rows to FILE, whole or not at all.",
+)
+@click.option("--resume", is_flag=True, help="With --out: go on where a stopped command ended.")
+@click.option("--overwrite", is_flag=True, help="With --out: replace FILE.")
+@click.option(
+    "--sort-into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Put the photos into DIR/CLASS/; without --yes, only say what would be done.",
+)
+@click.option("--yes", is_flag=True, help="With --sort-into: do it.")
+@click.option(
+    "--copy/--link",
+    "copy",
+    default=True,
+    show_default=True,
+    help="With --sort-into: copy the photos, or make hard links.",
+)
+@click.option(
+    "--unsure",
+    type=click.Choice(["apart", "leave", "sort"]),
+    default="apart",
+    show_default=True,
+    help="With --sort-into: photos the model is not sure of go into folders of their own, stay "
+    "where they are, or go to the likeliest class.",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 if any photo could not be used.")
 @threads_option
-@json_option
-@debug_option
+@common_options
 def predict_command(
     bundle: Path,
     paths: tuple[str, ...],
     files_from: str | None,
     top: int,
-    kind: str,
+    kind: str | None,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    sort_into: Path | None,
+    yes: bool,
+    copy: bool,
+    unsure: Any,
     strict: bool,
     threads: int | None,
     as_json: bool,
+    progress: bool | None,
     debug: bool,
 ) -> int:
     """Say what is on photos. PATH is a file, a folder, or - for one image on standard input."""
-    from pegboard.predict import Predictor, predict_files
+    from pegboard.answers import Named, predict_files, predict_to_file, summary
+    from pegboard.predict import Predictor
 
-    tally = predict_files(
-        Predictor.load(bundle, threads=threads),
-        paths,
-        sys.stdout.buffer,
-        files_from=files_from,
-        top=top,
-        kind="json" if as_json else kind,
-    )
+    if out is None and (resume or overwrite):
+        raise click.UsageError("--resume and --overwrite go with --out FILE")
+    if sort_into is None and yes:
+        raise click.UsageError("--yes goes with --sort-into DIR")
+    if sort_into is not None and out is not None:
+        raise click.UsageError("--sort-into and --out exclude each other; give one of them")
+    predictor = Predictor.load(bundle, threads=threads)
+    named = Named(paths, files_from)
+    if sort_into is not None:
+        tally = _sort(
+            predictor, named, sort_into,
+            how="copy" if copy else "link", unsure=unsure, yes=yes, as_json=as_json, bars=progress,
+        )  # fmt: skip
+    elif out is not None:
+        tally = predict_to_file(
+            predictor, named, out,
+            model=bundle, kind=kind, top=top, resume=resume, overwrite=overwrite,
+            progress=progress_for(progress),
+        )  # fmt: skip
+        _tell_file(summary(out, tally), as_json)
+    else:
+        kind = kind or ("json" if as_json else "table")
+        is_shown = _may_show_bars(kind) if progress is None else progress
+        tally = predict_files(
+            predictor, named, sys.stdout.buffer,
+            top=top, kind=kind, progress=progress_for(True) if is_shown else None,
+        )  # fmt: skip
     complaint = tally.complaint(strict=strict)
     if complaint:
         tell(complaint)
-    return tally.exit_code(strict=strict)
+    code: int = tally.exit_code(strict=strict)
+    return code
+
+
+def _may_show_bars(kind: str) -> bool:
+    """Whether there is a terminal, on which bars and rows will not mix."""
+    return sys.stderr.isatty() and (kind == "table" or not sys.stdout.isatty())
+
+
+def _tell_file(data: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(data)
+        return
+    show(f"{data['file']}: {data['classified']} classified, {data['failed']} could not be used")
+
+
+def _sort(
+    predictor: Any,
+    named: Any,
+    folder: Path,
+    *,
+    how: Any,
+    unsure: Any,
+    yes: bool,
+    as_json: bool,
+    bars: bool | None,
+) -> Any:
+    from pegboard.answers import answers_to
+    from pegboard.rows import Tally
+    from pegboard.sorting import carry_out, check_folder, check_free, plan_sorting
+
+    progress, tally = progress_for(bars), Tally()
+    check_folder(folder, named.arguments)
+    rows = tally.count(answers_to(predictor, named, 1, progress))
+    plan = plan_sorting(rows, folder, predictor.info.classes, unsure)
+    if not yes:
+        check_free(plan)
+        show_json(plan.to_json() | {"dry_run": True}) if as_json else show(
+            f"{plan.text()}\nNothing was written; add --yes to do it."
+        )
+        return tally
+    plan, log = carry_out(plan, how, progress)
+    data = plan.to_json() | {"dry_run": False, "log": str(log)}
+    show_json(data) if as_json else show(f"{plan.text()}\nWhat went where: {log}")
+    return tally

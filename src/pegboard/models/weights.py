@@ -449,7 +449,7 @@ def _hub_file(base: str, repository: str, allow_download: bool, progress: Progre
 def _reach(url: str) -> None:
     """Fail within seconds where there is no way to the hub; its own client retries for long."""
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310  (the hub's https address)
-    with urllib.request.urlopen(request, timeout=CONNECT_SECONDS):  # noqa: S310
+    with urllib.request.urlopen(request, timeout=CONNECT_SECONDS):  # noqa: S310  # nosec B310
         pass
 
 

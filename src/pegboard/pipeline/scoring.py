@@ -24,6 +24,7 @@ from pegboard.photos import SPLITS
 from pegboard.pipeline.active_run import ActiveRun
 from pegboard.pipeline.before import Before, tell_effect
 from pegboard.pipeline.deployment import Deployed, deploy, with_final_figures
+from pegboard.pipeline.growth import tell_growth
 from pegboard.pipeline.training import Outcome
 from pegboard.prepare import Prepared
 from pegboard.significance import compare_models
@@ -67,6 +68,7 @@ def score(
         board,
         models=_told_to_bundles(run, board, deployed),
         corrections=tell_effect(before, prepared, run.settings, test, run.record),
+        grown=tell_growth(run, trained, test),
     )
 
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import quoteattr  # it writes, and reads nothing  # nosec B406
 
 from pegboard.report.charts.style import DOTS_PER_INCH, PAGE_COLOURS, style
 
