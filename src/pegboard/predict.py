@@ -179,7 +179,7 @@ class Predictor:
         likeness = self._likeness
         if likeness is None or likeness.neighbours is None:
             return []
-        features = self.features(self._fitted(payload)[None])
+        features = self.features(self.fitted(payload)[None])
         if features is None:
             return []
         near = likeness.neighbours
@@ -221,14 +221,21 @@ class Predictor:
             raise PegboardError(
                 f"expected one of the classes {', '.join(self.info.classes)}, got {label!r}"
             )
-        photo = self._fitted(payload)
+        photo = self.fitted(payload)
         if label is None:
             place = int(self.probabilities(photo[None])[0].argmax())
         else:
             place = self.info.classes.index(label)
         return heat_overlay(photo, occlusion_map(self.probabilities, photo, place))
 
-    def _fitted(self, payload: Payload) -> Pixels:
+    def fitted(self, payload: Payload) -> Pixels:
+        """Return a photo as the model sees it, ``info.input.shape`` uint8.
+
+        Raises
+        ------
+        UnusableImage
+            When the photo cannot be used.
+        """
         if isinstance(payload, Image.Image):
             payload = image_bytes(payload)
         return fitted(payload, self.info.input)
@@ -293,7 +300,7 @@ class Predictor:
     def _fit(self, read: Read) -> Pixels | str:
         """Return fitted pixels, or why there are none."""
         try:
-            return self._fitted(read())
+            return self.fitted(read())
         except UnusableImage as error:
             return str(error)
         except OSError as error:
