@@ -8,9 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import onnx
@@ -278,3 +283,52 @@ def test_where_it_looked_is_a_picture_of_the_photo(run: Path, photos: Path) -> N
     assert picture.shape == (96, 96, 3)
     with pytest.raises(PegboardError, match="one of the classes cross, disc, square"):
         predictor.where_it_looked(b"", "hammer")
+
+
+# --- in a web page ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_web_page_names_a_photo(
+    run: Path, photos: Path, tmp_path: Path, browser: Any, request: pytest.FixtureRequest
+) -> None:
+    """With the npm package, which is fetched: skipped where that cannot be had."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    packed = subprocess.run(
+        [npm, "pack", "--silent", "onnxruntime-web"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if packed.returncode:
+        pytest.skip("npm cannot fetch onnxruntime-web")
+    web = tmp_path / "web"
+    shutil.copytree(REPOSITORY / "docs" / "web", web)
+    with tarfile.open(tmp_path / packed.stdout.split()[-1]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for pattern in ("ort.wasm.min.js", "ort-wasm-simd-threaded.*"):
+        for file in (tmp_path / "package" / "dist").glob(pattern):
+            shutil.copyfile(file, web / file.name)
+    model = export_model(run, "cnn", "onnx", web / "model.onnx")
+    told = onnxruntime.InferenceSession(model).get_modelmeta().custom_metadata_map
+    held = {key: json.loads(told[key]) for key in ("classes", "fit")}
+    (web / "told.js").write_text(f"const told = {json.dumps(held)}")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(web))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    request.addfinalizer(server.server_close)
+    request.addfinalizer(server.shutdown)
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+    photo = photos / "disc" / "00.jpg"
+    page.set_input_files("#photo", photo)
+    page.wait_for_function("!document.getElementById('answer').textContent.includes('stays')")
+    assert "did not work" not in page.inner_text("#answer"), page.inner_text("#answer")
+    label, probability = re.findall(r"(\w+) \(([\d.]+) %\)", page.inner_text("#answer"))[0]
+    page.close()
+    (expected,) = Predictor.load(bundle_of(run), 1).predict([photo.read_bytes()])
+    assert label == expected.label
+    assert float(probability) / 100 == pytest.approx(expected.probability, abs=0.1)
