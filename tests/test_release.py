@@ -332,3 +332,16 @@ def test_the_web_page_names_a_photo(
     (expected,) = Predictor.load(bundle_of(run), 1).predict([photo.read_bytes()])
     assert label == expected.label
     assert float(probability) / 100 == pytest.approx(expected.probability, abs=0.1)
+
+
+def test_openvino_answers_alike(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Where it is installed; the route of docs/shipping.md."""
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    file = export_model(run, "cnn", "onnx", tmp_path / "cnn.onnx")
+    predictor = Predictor.load(bundle_of(run), 1)
+    _, payloads = photos_of(run, photos, "test")
+    pixels = np.stack([predictor.fitted(data) for data in payloads])
+    # It may compute in bfloat16 where the processor can.
+    model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    answers = model(pixels)["probabilities"]
+    np.testing.assert_allclose(answers, predictor.probabilities(pixels), atol=1e-4)
