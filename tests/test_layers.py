@@ -25,6 +25,7 @@ ORDER = [
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
     *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "speed", "verify"),
+    "release",
     *(
         "growing",
         "examples",

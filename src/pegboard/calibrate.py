@@ -18,6 +18,10 @@ LOWEST_TEMPERATURE = 0.05
 HIGHEST_TEMPERATURE = 20.0
 
 SURE_PRECISION = 0.95
+"""Share of right answers among the sure ones, on validation, that the threshold is set for."""
+
+UNKNOWN_SHARE = 0.02
+"""Share of validation photos that are called unknown, all of which show a known class."""
 
 NEVER_SURE = 2.0
 """A threshold no confidence reaches."""
@@ -119,6 +123,20 @@ def sure_threshold(
     last_of_ties = np.append(confidence[1:] != confidence[:-1], True)
     good = np.flatnonzero(last_of_ties & (share >= precision))
     return float(confidence[good[-1]]) if good.size else NEVER_SURE
+
+
+def unknown_threshold(strangeness: FloatArray, share: float = UNKNOWN_SHARE) -> float:
+    """Return the strangeness above which a photo is called unknown.
+
+    Parameters
+    ----------
+    strangeness
+        ``(N,)`` of the validation photos, N at least 1.
+    share
+        Of them that may be called unknown, at most.
+    """
+    ordered = np.sort(strangeness)
+    return float(ordered[len(ordered) - 1 - int(share * len(ordered))])
 
 
 def _halve(too_sure: Callable[[float], bool]) -> float:

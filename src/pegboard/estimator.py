@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from pegboard.bundle import Bundle, write_bundle
+from pegboard.bundle import Bundle, write_again
 from pegboard.errors import InputError, SourceError, require_extra
 from pegboard.inputs import Fit
 from pegboard.loaded import Model
@@ -223,7 +223,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Write the trained model to a ``.pegboard`` file and return its path."""
         check_is_fitted(self)
         bundle: Bundle = self._bundle
-        write_bundle(Path(path), onnx=bundle.model, info=bundle.info, reference=bundle.reference)
+        write_again(Path(path), bundle)
         return Path(path)
 
     def __sklearn_tags__(self) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pegboard.bundle import (
     Parity,
     Reference,
     blow_up,
+    compare_answers,
     reference_grids,
     write_bundle,
 )
@@ -33,9 +35,6 @@ from pegboard.errors import BundleError
 from pegboard.inputs import LETTERBOX_GREY, InputSpec
 from pegboard.models.onnx_export import export_onnx
 from pegboard.photos import Pixels
-
-TIE = 1e-4
-"""Probabilities closer than this tie: either class is the same answer."""
 
 FIT_MEANING = {
     "crop": "resize so that the shorter side fits, then cut out the centre",
@@ -48,8 +47,8 @@ class DeployedModel(nn.Module):
     """A trained network from fitted pixels to calibrated probabilities.
 
     ``forward`` takes ``(N, height, width, channels)`` uint8 and returns ``(N, classes)``
-    float32 probabilities; for a network with a backbone and a head also its features,
-    ``(N, D)`` float32.
+    float32 probabilities and the features they come from, ``(N, D)`` float32: what the last
+    linear layer is given.
 
     Parameters
     ----------
@@ -69,6 +68,8 @@ class DeployedModel(nn.Module):
         super().__init__()
         self.net = net
         self.temperature = temperature
+        layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+        self._last = layers[-1] if layers else None
         mean = _per_channel(spec.mean, spec.channels)
         std = _per_channel(spec.std, spec.channels)
         # (x / 255 - mean) / std as one multiplication and one addition per pixel.
@@ -78,21 +79,31 @@ class DeployedModel(nn.Module):
 
     @property
     def has_features(self) -> bool:
-        """Whether the network is a backbone with a head."""
-        return hasattr(self.net, "backbone") and hasattr(self.net, "head")
+        """Whether the network has a linear layer, whose input its features are."""
+        return self._last is not None
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return probabilities, and features where the network has them."""
         pixels = images.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        if not self.has_features:
+        if self._last is None:
             return self._probabilities(self.net(pixels))
-        backbone: Any = self.net.backbone
-        head: Any = self.net.head
-        features = backbone(pixels)
-        return self._probabilities(head(features)), features
+        seen: list[Tensor] = []
+        with _watched(self._last, seen):
+            probabilities = self._probabilities(self.net(pixels))
+        return probabilities, seen[-1].flatten(1)
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits / self.temperature, dim=1)
+
+
+@contextmanager
+def _watched(layer: nn.Module, seen: list[Tensor]) -> Iterator[None]:
+    """Collect what a layer is given."""
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:
@@ -104,7 +115,7 @@ def _per_channel(values: Sequence[float], channels: int) -> Tensor:
 def to_onnx(model: DeployedModel, info: BundleInfo) -> bytes:
     """Return ``model`` as a checked ONNX file that describes itself.
 
-    Input ``images``, outputs ``probabilities`` and, for a backbone with a head, ``features``;
+    Input ``images``, outputs ``probabilities`` and, where there is a linear layer, ``features``;
     the batch size is open. Its metadata holds the classes, the input specification and how to
     fit a photo, as JSON. The same model gives the same bytes.
 
@@ -163,13 +174,36 @@ def _metadata(info: BundleInfo) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A model's ONNX graph, and what it answers to the test photos.
+
+    Attributes
+    ----------
+    network
+        The graph, running.
+    probabilities
+        ``(N, classes)`` float32.
+    features
+        ``(N, D)`` float32, where the network has them.
+    parity
+        The comparison with the trained model on these photos.
+    """
+
+    network: Network
+    probabilities: NDArray[np.float32]
+    features: NDArray[np.float32] | None
+    parity: Parity
+
+
 def check_parity(
     model: DeployedModel,
     onnx_bytes: bytes,
     info: BundleInfo,
     batches: Iterable[Pixels],
     trained: NDArray[np.floating[Any]] | None = None,
-) -> Parity:
+    labels: NDArray[np.int64] | None = None,
+) -> Exported:
     """Compare the trained with the exported model on photos.
 
     Parameters
@@ -185,6 +219,8 @@ def check_parity(
     trained
         The trained network's probabilities for these photos, ``(N, classes)`` in their order,
         where they are known already; else they are computed.
+    labels
+        ``(N,)`` class indices of the photos, for the macro-F1 of both.
 
     Raises
     ------
@@ -193,25 +229,20 @@ def check_parity(
         ``bundle.MIN_AGREEMENT`` of the photos.
     """
     network = Network(onnx_bytes, info.input, len(info.classes))
-    n, same, largest = 0, 0, 0.0
+    known: list[NDArray[np.float32]] = [np.empty((0, len(info.classes)), np.float32)]
+    exported: list[NDArray[np.float32]] = [np.empty((0, len(info.classes)), np.float32)]
+    features: list[NDArray[np.float32]] = []
     for batch in batches:
-        known = answers(model, batch) if trained is None else trained[n : n + len(batch)]
-        exported = network.probabilities(batch)
-        n += len(batch)
-        if trained is not None and len(trained) < n:
-            raise ValueError(f"expected an answer to each photo, got only {len(trained)}")
-        # A class that ties with the winner to within rounding is no other answer.
-        named = np.take_along_axis(exported, known.argmax(axis=1)[:, None], axis=1)[:, 0]
-        same += int((exported.max(axis=1) - named <= TIE).sum())
-        # np.maximum hands NaN on, max() might not.
-        largest = float(np.maximum(largest, np.abs(known - exported).max(initial=0.0)))
-    if n == 0:
-        raise ValueError("parity needs at least one photo")
-    if trained is not None and len(trained) != n:
-        raise ValueError(f"expected answers to {n} photos, got {len(trained)}")
-    parity = Parity(n, largest, same / n)
+        if trained is None:
+            known.append(answers(model, batch))
+        probabilities, seen = network.answers(batch)
+        exported.append(probabilities)
+        features += [] if seen is None else [seen]
+    answered = np.concatenate(exported)
+    reference = np.concatenate(known) if trained is None else trained
+    parity = compare_answers(reference, answered, labels)
     parity.check()
-    return parity
+    return Exported(network, answered, np.concatenate(features) if features else None, parity)
 
 
 @torch.no_grad()
@@ -227,12 +258,19 @@ def answers(model: DeployedModel, images: Pixels) -> NDArray[np.float32]:
     return values
 
 
+Complete = Callable[[BundleInfo, Exported], tuple[BundleInfo, dict[str, Any]]]
+"""Adds what can be said only of the exported model: ``info``, and further parts for
+:func:`pegboard.bundle.write_bundle`."""
+
+
 def make_bundle(
     path: str | Path,
     net: nn.Module,
     info: BundleInfo,
     batches: Iterable[Pixels],
     trained: NDArray[np.floating[Any]] | None = None,
+    labels: NDArray[np.int64] | None = None,
+    complete: Complete = lambda info, exported: (info, {}),
 ) -> BundleInfo:
     """Export ``net``, prove the export on photos, and write the bundle.
 
@@ -246,12 +284,14 @@ def make_bundle(
         What to say about it; ``temperature`` goes into the graph.
     batches
         Fitted test photos to compare on, each ``(n, height, width, channels)`` uint8.
-    trained
+    trained, labels
         As for :func:`check_parity`.
+    complete
+        Called when the export is proved, before anything is written.
 
     Returns
     -------
-    ``info`` with the parity found.
+    ``info`` as it was written.
 
     Raises
     ------
@@ -260,8 +300,8 @@ def make_bundle(
     """
     model = DeployedModel(net, info.input, info.temperature)
     data = to_onnx(model, info)
-    info = replace(info, parity=check_parity(model, data, info, batches, trained))
+    exported = check_parity(model, data, info, batches, trained, labels)
+    info, further = complete(replace(info, parity=exported.parity), exported)
     grids = reference_grids(info.input.channels)
     reference = Reference(grids, answers(model, blow_up(grids, info.input)))
-    write_bundle(path, onnx=data, info=info, reference=reference)
-    return info
+    return write_bundle(path, onnx=data, info=info, reference=reference, **further)

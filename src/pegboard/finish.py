@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.bundle import BundleInfo, Parity
-from pegboard.calibrate import apply_temperature, fit_temperature, sure_threshold
+from pegboard.bundle import BundleInfo, Likeness, Parity, TestAnswers
+from pegboard.bundle.deciding import coverage_and_risk
+from pegboard.calibrate import (
+    SURE_PRECISION,
+    UNKNOWN_SHARE,
+    apply_temperature,
+    fit_temperature,
+    sure_threshold,
+    unknown_threshold,
+)
 from pegboard.evaluate import Predictions
-from pegboard.export import make_bundle
+from pegboard.export import Exported, make_bundle
 from pegboard.learn import Job, Task, embed, load_trained, logits_on_features, predict_logits
 from pegboard.models.build import build_model
 from pegboard.models.registry import parse_model_name
@@ -25,10 +33,11 @@ from pegboard.progress import Progress
 from pegboard.runs import ModelFolder
 from pegboard.train import choose_device
 
-SURE_PRECISION = 0.95
-"""Share of right answers among the sure ones, on validation, that the threshold is set for."""
-
 PARITY_BATCH = 64
+
+MOST_STUDIED = 2000
+"""Training photos, and validation photos, from which it is learned what is unknown: a minute of a
+backbone's time at most."""
 
 TORCH_PHOTOS = 32
 """Test photos that a head on features also answers in PyTorch, backbone and all: the features come
@@ -86,9 +95,10 @@ def answer_seconds(job: Job, task: Task) -> float:
     started = time.perf_counter()
     predict_logits(job, module, noise)
     each = (time.perf_counter() - started) / len(noise)
+    studied = min(len(task.train), MOST_STUDIED) + min(len(task.validation), MOST_STUDIED)
     if job.recipe.method != "gradient":
-        return each * (2 / 3 * len(task.test) + TORCH_PHOTOS)
-    return each * (len(task.validation) + 4 / 3 * len(task.test))
+        return each * (2 / 3 * len(task.test) + studied / 3 + TORCH_PHOTOS)
+    return each * (len(task.validation) + 4 / 3 * len(task.test) + studied / 3)
 
 
 def _predictions(
@@ -156,7 +166,56 @@ def bundle(
     trained = answers.test.probabilities if known else None
     if is_head:
         _check_backbone(job, task, module, answers)
-    return folder.bundle, make_bundle(folder.bundle, module, info, batches, trained)
+    return folder.bundle, make_bundle(
+        folder.bundle,
+        module,
+        info,
+        batches,
+        trained,
+        task.labels[task.test],
+        lambda info, exported: _complete(info, exported, job, task, answers),
+    )
+
+
+def _complete(
+    info: BundleInfo, exported: Exported, job: Job, task: Task, answers: Answers
+) -> tuple[BundleInfo, dict[str, Any]]:
+    """Add what is unknown to the model, and how often it answers and errs."""
+    labels = task.labels[task.test]
+    likeness = strangeness = None
+    if exported.features is not None:
+        likeness, above = _learn_unknown(exported, job, task)
+        info = replace(info, unknown={"above": above, "share": UNKNOWN_SHARE})
+        strangeness = likeness.strangeness(exported.features)
+    told = coverage_and_risk(info, exported.probabilities, strangeness, labels)
+    checksums = [task.photos.rows[index].sha256 for index in task.test]
+    kept = TestAnswers.of(checksums, answers.test.probabilities, labels)
+    return replace(info, abstention=told), {"likeness": likeness, "answers": kept}
+
+
+def _learn_unknown(exported: Exported, job: Job, task: Task) -> tuple[Likeness, float]:
+    """Learn from training photos what is known; the limit is set on validation photos."""
+    train, validation = (_some(part) for part in (task.train, task.validation))
+    likeness = Likeness.fit(_features(exported, job, task, train), task.labels[train])
+    strangeness = likeness.strangeness(_features(exported, job, task, validation))
+    return likeness, unknown_threshold(strangeness)
+
+
+def _some(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return at most :data:`MOST_STUDIED`, spread evenly."""
+    places = np.linspace(0, len(indices) - 1, min(len(indices), MOST_STUDIED))
+    return np.asarray(indices[np.round(places).astype(int)])
+
+
+def _features(
+    exported: Exported, job: Job, task: Task, indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the exported network's features, ``(len(indices), D)``, a batch at a time."""
+    parts = [
+        exported.network.answers(task.photos.take(indices[start : start + PARITY_BATCH], job.spec))
+        for start in range(0, len(indices), PARITY_BATCH)
+    ]
+    return np.concatenate([features for _, features in parts if features is not None])
 
 
 def _check_backbone(job: Job, task: Task, module: Any, answers: Answers) -> None:

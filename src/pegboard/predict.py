@@ -12,18 +12,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass
+from itertools import islice, repeat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
+from pegboard.bundle.deciding import SURE, UNKNOWN, judged
 from pegboard.errors import PegboardError, UnusableImage
 from pegboard.images import image_bytes
 from pegboard.inputs import fitted
+from pegboard.occlusion import heat_overlay, occlusion_map
 from pegboard.photo_files import STDIN, read_photo
 from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction
@@ -36,6 +39,47 @@ Payload = bytes | NDArray[np.uint8] | Image.Image
 """A photo: its file's bytes, ``(h, w)`` or ``(h, w, 1 or 3)`` uint8, or a Pillow image."""
 
 Read = Callable[[], Payload]
+
+
+class Seen(NamedTuple):
+    """What a model made of one photo.
+
+    Attributes
+    ----------
+    path
+        As the user named the photo.
+    probabilities
+        ``(classes,)`` float32; empty with an error.
+    strangeness
+        How unlike all training photos it is; None where the model does not tell.
+    error
+        Why the photo could not be used.
+    """
+
+    path: str | None
+    probabilities: NDArray[np.float32] = np.empty(0, np.float32)
+    strangeness: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A training photo like the one that was asked about.
+
+    Attributes
+    ----------
+    path, label
+        As in the run's manifest; its class.
+    similarity
+        Cosine of both photos' features, -1 to 1.
+    picture
+        A small picture of it, encoded (WebP), without anything its file said.
+    """
+
+    path: str
+    label: str
+    similarity: float
+    picture: bytes
 
 
 class Predictor:
@@ -56,6 +100,7 @@ class Predictor:
             raise PegboardError(f"--threads: expected at least 1, got {threads}")
         self.info: BundleInfo = bundle.info
         self._threads = threads
+        self._likeness = bundle.likeness
         self._network: Bundle | Network = bundle
         self._lock = threading.Lock()
 
@@ -78,8 +123,8 @@ class Predictor:
         reads = [(None, lambda payload=payload: payload) for payload in payloads]
         _check_top(top)
         if len(reads) == 1:  # no thread to start: the quickest way for one photo
-            (answered,) = self._answer([None], [self._fit(reads[0][1])])
-            return [self._prediction(*answered, top)]
+            (seen,) = self._answer([None], [self._fit(reads[0][1])])
+            return [self._prediction(seen, top)]
         return list(self.predict_items(reads, top))
 
     def predict_paths(
@@ -97,6 +142,100 @@ class Predictor:
     def probabilities(self, images: Pixels) -> NDArray[np.float32]:
         """Return ``(n, classes)`` float32 for fitted ``(n, height, width, channels)`` uint8."""
         return self._ready().probabilities(images)
+
+    def strangeness(self, images: Pixels) -> NDArray[np.float64] | None:
+        """Return ``(n,)`` how unlike all training photos each fitted photo is.
+
+        None where the model does not tell: it was made by an earlier pegboard, or its network has
+        no features. Above ``info.unknown_above`` a photo is unknown.
+        """
+        features = self.features(images)
+        if features is None or self._likeness is None:
+            return None
+        return self._likeness.strangeness(features)
+
+    def features(self, images: Pixels) -> NDArray[np.float32] | None:
+        """Return ``(n, D)`` float32 features of fitted photos, if the network has them."""
+        return self._ready().answers(images)[1]
+
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether training photos came with the model (``pegboard export --with-neighbours``)."""
+        return self._likeness is not None and self._likeness.neighbours is not None
+
+    def nearest(self, payload: Payload, count: int = 3) -> list[Neighbour]:
+        """Return the training photos most like a photo, the likest first.
+
+        An empty list where none came with the model (:attr:`has_neighbours`).
+
+        Raises
+        ------
+        UnusableImage
+            When the photo cannot be used.
+        """
+        likeness = self._likeness
+        if likeness is None or likeness.neighbours is None:
+            return []
+        features = self.features(self.fitted(payload)[None])
+        if features is None:
+            return []
+        near = likeness.neighbours
+        (places,), (cosines,) = likeness.nearest(features, count)
+        return [
+            Neighbour(
+                near.paths[place],
+                self.info.classes[near.labels[place]],
+                round(float(cosine), 4),
+                near.pictures[place],
+            )
+            for place, cosine in zip(places, cosines, strict=True)
+        ]
+
+    def where_it_looked(self, payload: Payload, label: str | None = None) -> Pixels:
+        """Return a photo with colours where a class's probability hangs on it.
+
+        Asks the exported network 50 times (:mod:`pegboard.occlusion`).
+
+        Parameters
+        ----------
+        payload
+            The photo.
+        label
+            The class; by default the likeliest.
+
+        Returns
+        -------
+        ``(H, W, 3)`` uint8: the photo as the model sees it, in grey under the colours.
+
+        Raises
+        ------
+        UnusableImage
+            When the photo cannot be used.
+        PegboardError
+            When the model knows no such class.
+        """
+        if label is not None and label not in self.info.classes:
+            raise PegboardError(
+                f"expected one of the classes {', '.join(self.info.classes)}, got {label!r}"
+            )
+        photo = self.fitted(payload)
+        if label is None:
+            place = int(self.probabilities(photo[None])[0].argmax())
+        else:
+            place = self.info.classes.index(label)
+        return heat_overlay(photo, occlusion_map(self.probabilities, photo, place))
+
+    def fitted(self, payload: Payload) -> Pixels:
+        """Return a photo as the model sees it, ``info.input.shape`` uint8.
+
+        Raises
+        ------
+        UnusableImage
+            When the photo cannot be used.
+        """
+        if isinstance(payload, Image.Image):
+            payload = image_bytes(payload)
+        return fitted(payload, self.info.input)
 
     def _ready(self) -> Network:
         with self._lock:
@@ -117,13 +256,21 @@ class Predictor:
         return self._stream(items, top)
 
     def _stream(self, items: Iterable[tuple[str | None, Read]], top: int) -> Iterator[Prediction]:
-        for path, answer in self.answers(items):
-            yield self._prediction(path, answer, top)
+        for seen in self.seen(items):
+            yield self._prediction(seen, top)
 
     def answers(
         self, items: Iterable[tuple[str | None, Read]]
     ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
         """Return each photo's name with its probabilities ``(classes,)``, or why it has none.
+
+        Photos and order are those of :meth:`predict_items`.
+        """
+        for seen in self.seen(items):
+            yield seen.path, seen.error if seen.error is not None else seen.probabilities
+
+    def seen(self, items: Iterable[tuple[str | None, Read]]) -> Iterator[Seen]:
+        """Return what the model made of each photo, with how strange it is.
 
         Photos and order are those of :meth:`predict_items`.
         """
@@ -144,16 +291,13 @@ class Predictor:
 
     def _collect(
         self, paths: Sequence[str | None], futures: Sequence[Future[Pixels | str]]
-    ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
+    ) -> Iterator[Seen]:
         return self._answer(paths, [future.result() for future in futures])
 
     def _fit(self, read: Read) -> Pixels | str:
         """Return fitted pixels, or why there are none."""
         try:
-            payload = read()
-            if isinstance(payload, Image.Image):
-                payload = image_bytes(payload)
-            return fitted(payload, self.info.input)
+            return self.fitted(read())
         except UnusableImage as error:
             return str(error)
         except OSError as error:
@@ -163,33 +307,54 @@ class Predictor:
 
     def _answer(
         self, paths: Sequence[str | None], results: Sequence[Pixels | str]
-    ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
+    ) -> Iterator[Seen]:
         images = [result for result in results if not isinstance(result, str)]
-        rows = iter(self.probabilities(np.stack(images)) if images else ())
+        rows = iter(self._looked(np.stack(images)) if images else ())
         for path, result in zip(paths, results, strict=True):
-            yield path, result if isinstance(result, str) else next(rows)
+            if isinstance(result, str):
+                yield Seen(path, error=result)
+            else:
+                probabilities, strangeness = next(rows)
+                yield Seen(path, probabilities, strangeness)
 
-    def _prediction(
-        self, path: str | None, answer: NDArray[np.float32] | str, top: int
-    ) -> Prediction:
-        if isinstance(answer, str):
-            return Prediction(path, error=answer)
-        order = np.argsort(-answer, kind="stable")[:top]
+    def _looked(self, images: Pixels) -> Iterator[tuple[NDArray[np.float32], float | None]]:
+        probabilities, features = self._ready().answers(images)
+        if self._likeness is None or features is None:
+            return zip(probabilities, repeat(None))
+        return zip(probabilities, self._likeness.strangeness(features).tolist(), strict=True)
+
+    def _prediction(self, seen: Seen, top: int) -> Prediction:
+        if seen.error is not None:
+            return Prediction(seen.path, error=seen.error)
+        order = np.argsort(-seen.probabilities, kind="stable")[:top]
         candidates = tuple(
-            Candidate(self.info.classes[index], float(answer[index])) for index in order
+            Candidate(self.info.classes[index], float(seen.probabilities[index])) for index in order
         )
         best = candidates[0]
-        decision, reason = self._decide(best.probability)
-        return Prediction(path, best.label, best.probability, candidates, decision, reason)
+        decision, reason = self._decide(seen)
+        return Prediction(seen.path, best.label, best.probability, candidates, decision, reason)
 
-    def _decide(self, probability: float) -> tuple[Decision, str | None]:
+    def _decide(self, seen: Seen) -> tuple[Decision, str | None]:
+        strange = None if seen.strangeness is None else np.array([seen.strangeness])
+        (kind,) = judged(self.info, seen.probabilities[None], strange)
+        if kind == UNKNOWN and seen.strangeness is not None:
+            return "unknown", self._why_unknown(seen.strangeness)
+        return ("sure", None) if kind == SURE else ("unsure", self._why_unsure(seen))
+
+    def _why_unknown(self, strangeness: float) -> str:
+        share = 1 - float(self.info.unknown.get("share", 0.0))
+        found, needed = _told_apart(1 - strangeness, 1 - (self.info.unknown_above or 0.0))
+        return (
+            "unlike the photos it was trained on: likeness to the nearest class "
+            f"{found} is below {needed}, which {100 * share:g} % of validation photos reach"
+        )
+
+    def _why_unsure(self, seen: Seen) -> str:
         sure, share = self.info.sure, share_text(self.info.thresholds.get("precision"))
         if sure is None:
-            return "unsure", f"no probability was high enough for {share} right on validation"
-        if probability >= sure:
-            return "sure", None
-        found, needed = _told_apart(probability, sure)
-        return "unsure", (
+            return f"no probability was high enough for {share} right on validation"
+        found, needed = _told_apart(float(seen.probabilities.max()), sure)
+        return (
             f"probability {found} is below {needed}, where {share} of validation answers were right"
         )
 

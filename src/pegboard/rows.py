@@ -57,8 +57,7 @@ class Prediction:
         The likeliest classes, best first.
     decision
         ``sure`` when the probability reaches the model's threshold, else ``unsure``;
-        ``unknown`` is for photos unlike all it was trained on (no model of this version
-        says so).
+        ``unknown`` where the photo is unlike all it was trained on, whatever the probability.
     reason
         Why it is not sure.
     error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import sqrt
@@ -11,20 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pegboard.bundle import (
     MAX_DIFFERENCE,
+    Bundle,
     BundleInfo,
     DamagedBundleError,
     Parity,
+    compare_answers,
     read_bundle,
 )
+from pegboard.bundle.deciding import coverage_and_risk
+from pegboard.bundle.tested import key_of
 from pegboard.errors import GateFound, PegboardError
+from pegboard.intake import payload_sha256
 from pegboard.metrics import accuracy, class_scores, confusion_matrix
 from pegboard.photos import Source
-from pegboard.predict import Predictor, Read
+from pegboard.predict import Predictor, Read, Seen
 
 _Z_95 = 1.959964
+
+INT8_ELSEWHERE = 0.05
+"""Largest difference of a probability of a model in INT8 between two machines: a value that lies on
+the edge between two steps may fall to either side."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,10 @@ class OnPhotos:
     macro_f1: float
     unusable: Mapping[str, str] = field(default_factory=dict)
     unknown_classes: Mapping[str, int] = field(default_factory=dict)
+    parity: Parity | None = None
+    """The comparison made again, on those of the photos that the trained model was tested on."""
+    abstention: Mapping[str, Any] = field(default_factory=dict)
+    """Coverage and risk (:func:`pegboard.bundle.deciding.coverage_and_risk`)."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +109,8 @@ class Verification:
         )
         if self.parity is not None:
             yield (
-                f"when it was made: same class as the trained model for "
-                f"{self.parity.agreement:.2%} of {self.parity.n} photos"
+                f"when it was made, exported ({self.parity.precision}) against trained: "
+                f"{self.parity.words()}"
             )
         if self.on is not None:
             yield from self._lines_on(self.on)
@@ -107,6 +121,10 @@ class Verification:
             f"accuracy on {on.location}: {on.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
             f"n = {on.n}), macro-F1 {on.macro_f1:.3f}"
         )
+        if on.parity is not None:
+            yield f"here, exported against trained: {on.parity.words()}"
+        if on.abstention:
+            yield _answered_words(on.abstention)
         if self.stored_accuracy is not None:
             yield f"accuracy stored with the model: {self.stored_accuracy:.3f}"
         if on.unknown_classes:
@@ -147,12 +165,12 @@ def verify_bundle(
     predictor = Predictor(bundle, threads)
     answers = predictor.probabilities(bundle.reference.inputs(bundle.info.input))
     difference = float(np.abs(answers - bundle.reference.probabilities).max(initial=0.0))
-    if not difference <= MAX_DIFFERENCE:  # NaN is a mismatch too
-        raise GateFound(
-            f"{path} does not answer as the trained model did: probabilities differ by up to "
-            f"{difference:.2g}, at most {MAX_DIFFERENCE:g} is accepted; export it again, and "
-            "compare the versions of onnxruntime"
-        )
+    _check_difference(path, bundle.info, difference)
+    measured = None if on is None else measure_on(predictor, on, bundle)
+    if measured is not None and measured.parity is not None:
+        complaint = measured.parity.complaint()
+        if complaint and not (bundle.info.parity and bundle.info.parity.forced):
+            raise GateFound(f"{path} on {on}: {complaint.partition('; no')[0]}")
     return Verification(
         path=str(path),
         name=bundle.info.name,
@@ -160,12 +178,47 @@ def verify_bundle(
         max_difference=difference,
         parity=bundle.info.parity,
         stored_accuracy=_number(bundle.info.figures.get("accuracy")),
-        on=None if on is None else measure_on(predictor, on),
+        on=measured,
     )
 
 
-def measure_on(predictor: Predictor, location: str | Path) -> OnPhotos:
+def _check_difference(path: str | Path, info: BundleInfo, difference: float) -> None:
+    is_int8 = info.parity is not None and info.parity.precision == "int8"
+    limit = INT8_ELSEWHERE if is_int8 else MAX_DIFFERENCE
+    if difference <= limit:
+        return
+    # NaN comes here too.
+    raise GateFound(
+        f"{path} does not answer as the trained model did: probabilities differ by up to "
+        f"{difference:.2g}, at most {limit:g} is accepted; export it again, and "
+        "compare the versions of onnxruntime"
+    )
+
+
+def _answered_words(told: Mapping[str, Any]) -> str:
+    text = (
+        f"answers: {told['sure']:.1%} sure, {told['unsure']:.1%} unsure, "
+        f"{told['unknown']:.1%} unknown"
+    )
+    if told["risk"] is None:
+        return text
+    return f"{text}; {told['risk']:.1%} of the sure ones wrong"
+
+
+def measure_on(
+    predictor: Predictor, location: str | Path, bundle: Bundle | None = None
+) -> OnPhotos:
     """Classify labelled photos and compare.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    location
+        Class folders, or any other source of labelled photos.
+    bundle
+        What the model was read from: with the trained model's answers in it, those of the photos
+        that it was tested on are compared again.
 
     Raises
     ------
@@ -179,21 +232,23 @@ def measure_on(predictor: Predictor, location: str | Path) -> OnPhotos:
     labels, unknown = _labels(source, predictor.info)
     items: Iterator[tuple[str, Read]] = ((path, partial(source.read, path)) for path in labels)
     unusable: dict[str, str] = {}
-    true, predicted = [], []
-    for row in predictor.predict_items(items, top=1):
-        path = row.path or ""
-        if row.label is None:
-            unusable[path] = row.error or ""
+    true: list[int] = []
+    seen: list[Seen] = []
+    for one in predictor.seen(items):
+        path = one.path or ""
+        if one.error is not None:
+            unusable[path] = one.error
         else:
             true.append(index[labels[path]])
-            predicted.append(index[row.label])
+            seen.append(one)
     if not true:
         raise PegboardError(
             f"--on {location}: expected photos in folders named like the model's classes "
             f"({', '.join(predictor.info.classes[:5])} …), found {len(unusable)} unusable and "
             f"{sum(unknown.values())} of other classes"
         )
-    confusion = confusion_matrix(np.array(true), np.array(predicted), len(index))
+    answers, known = np.stack([one.probabilities for one in seen]), np.array(true)
+    confusion = confusion_matrix(known, answers.argmax(axis=1), len(index))
     scores, right = class_scores(confusion), int(np.trace(confusion))
     return OnPhotos(
         location=str(location),
@@ -203,6 +258,36 @@ def measure_on(predictor: Predictor, location: str | Path) -> OnPhotos:
         macro_f1=float(scores.f1[scores.support > 0].mean()),
         unusable=unusable,
         unknown_classes=unknown,
+        parity=None if bundle is None else _again(bundle, source, seen),
+        abstention=coverage_and_risk(predictor.info, answers, _strangeness(seen), known),
+    )
+
+
+def _strangeness(seen: Sequence[Seen]) -> NDArray[np.float64] | None:
+    values = [one.strangeness for one in seen if one.strangeness is not None]
+    return np.array(values) if len(values) == len(seen) else None
+
+
+def _again(bundle: Bundle, source: Source, seen: Sequence[Seen]) -> Parity | None:
+    """Compare with the trained model on the photos that it answered; None if none is there."""
+    if bundle.answers is None:
+        return None
+    places = bundle.answers.places()
+    found = []
+    for one in seen:
+        place = places.get(key_of(payload_sha256(source.read(one.path or ""))))
+        if place is not None:
+            found.append((place, one.probabilities))
+    if not found:
+        return None
+    rows = [place for place, _ in found]
+    made = bundle.info.parity
+    return compare_answers(
+        bundle.answers.probabilities[rows],
+        np.stack([probabilities for _, probabilities in found]),
+        bundle.answers.labels[rows],
+        precision=made.precision if made else "float32",
+        kept_in_float=made.kept_in_float if made else (),
     )
 
 

@@ -7,6 +7,8 @@ A bundle is a zip of uncompressed members::
     card.md         the same for people: a model card
     card.html       the card as a page
     reference.npz   a few drawn inputs and what the trained model answered to them
+    answers.npz     what the trained model answered to test photos, known by their checksums
+    likeness.npz    what training photos look like to the network, to tell what is unlike them
     checksums.json  SHA-256 of every other member
 
 Nothing in it is pickled or executed. The same content always gives the same bytes: no dates,
@@ -25,39 +27,47 @@ from pegboard.bundle.archive import (
     read_bundle,
     read_info,
     rewrite_info,
+    write_again,
     write_bundle,
 )
 from pegboard.bundle.card import ModelCard, model_card, share_text
 from pegboard.bundle.card_files import to_html, to_markdown
 from pegboard.bundle.info import (
     FORMAT,
-    MAX_DIFFERENCE,
-    MIN_AGREEMENT,
     SUFFIX,
     BundleInfo,
-    Parity,
     data_facts,
 )
+from pegboard.bundle.likeness import Likeness
 from pegboard.bundle.network import AT_ONCE, Network, Reference, blow_up, reference_grids
-from pegboard.bundle.release import EXPORTS, export_model
+from pegboard.bundle.parity import (
+    MAX_DIFFERENCE,
+    MAX_LOSS,
+    MIN_AGREEMENT,
+    Parity,
+    compare_answers,
+)
+from pegboard.bundle.tested import TestAnswers
 
 __all__ = [
     "AT_ONCE",
-    "EXPORTS",
     "FORMAT",
     "MAX_DIFFERENCE",
+    "MAX_LOSS",
     "MIN_AGREEMENT",
     "SUFFIX",
     "Bundle",
     "BundleInfo",
     "DamagedBundleError",
+    "Likeness",
     "ModelCard",
     "Network",
     "Parity",
     "Reference",
+    "TestAnswers",
     "blow_up",
+    "compare_answers",
     "data_facts",
-    "export_model",
     "model_card",
     "read_bundle",
     "read_info",
@@ -66,5 +76,6 @@ __all__ = [
     "share_text",
     "to_html",
     "to_markdown",
+    "write_again",
     "write_bundle",
 ]

@@ -8,26 +8,33 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pegboard import __version__
 from pegboard.bundle.card import model_card
 from pegboard.bundle.card_files import to_html, to_markdown
+from pegboard.bundle.graph import graph_format
 from pegboard.bundle.info import FORMAT, READABLE, SUFFIX, BundleInfo
+from pegboard.bundle.likeness import Likeness
 from pegboard.bundle.network import Network, Reference, blow_up, reference_grids
+from pegboard.bundle.tested import TestAnswers
 from pegboard.errors import BundleError
 from pegboard.files import atomic_path
 
 _MODEL, _INFO, _CARD, _PAGE = "model.onnx", "model.json", "card.md", "card.html"
 _REFERENCE, _CHECKSUMS = "reference.npz", "checksums.json"
 _FIRST_MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
-_MEMBERS = {1: _FIRST_MEMBERS, 2: (_PAGE, *_FIRST_MEMBERS)}
+_MEMBERS = {1: _FIRST_MEMBERS, 2: (_PAGE, *_FIRST_MEMBERS), 3: (_PAGE, *_FIRST_MEMBERS)}
 """By format, in the order of their names."""
+_LIKENESS, _ANSWERS = "likeness.npz", "answers.npz"
+_OPTIONAL = {1: (), 2: (), 3: (_ANSWERS, _LIKENESS)}
+"""By format: what need not be there."""
 _LARGEST = {
     _MODEL: 2**31,
     _INFO: 2**24,
@@ -35,8 +42,11 @@ _LARGEST = {
     _PAGE: 2**22,
     _REFERENCE: 2**26,
     _CHECKSUMS: 2**16,
+    _LIKENESS: 2**30,
+    _ANSWERS: 2**28,
 }
 """Bytes; ONNX itself ends at 2 GiB."""
+_Part = TypeVar("_Part")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The zip format's first day: a date would make equal bundles differ."""
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -72,6 +82,10 @@ class Bundle:
     card_page: str = field(repr=False)
     """The model card as a page; empty in a bundle of the first format."""
     reference: Reference = field(repr=False)
+    likeness: Likeness | None = field(default=None, repr=False)
+    """What tells photos unlike all training photos, where the model tells them."""
+    answers: TestAnswers | None = field(default=None, repr=False)
+    """The trained model's answers to test photos, to repeat the comparison with."""
 
 
 # --- writing -----------------------------------------------------------------------------
@@ -83,7 +97,9 @@ def write_bundle(
     onnx: bytes | Path,
     info: BundleInfo,
     reference: Reference | None = None,
-) -> None:
+    likeness: Likeness | None = None,
+    answers: TestAnswers | None = None,
+) -> BundleInfo:
     """Write a bundle, whole or not at all.
 
     Parameters
@@ -98,6 +114,12 @@ def write_bundle(
     reference
         The trained model's answers to the reference inputs; without them, the answers of
         ``onnx`` itself on this machine are stored.
+    likeness, answers
+        As in :class:`Bundle`.
+
+    Returns
+    -------
+    ``info`` as it was written: with the format of the graph.
 
     Raises
     ------
@@ -108,6 +130,7 @@ def write_bundle(
     """
     info.check()
     model = onnx if isinstance(onnx, bytes) else onnx.read_bytes()
+    info = replace(info, graph=asdict(graph_format(model)))
     if reference is None:
         network = Network(model, info.input, len(info.classes))
         grids = reference_grids(info.input.channels)
@@ -118,10 +141,34 @@ def write_bundle(
         _PAGE: to_html(card).encode(),
         _INFO: _json_bytes(info.to_json()),
         _MODEL: model,
-        _REFERENCE: _reference_bytes(reference),
+        _REFERENCE: npz_bytes({"grids": reference.grids, "probabilities": reference.probabilities}),
     }
+    if likeness is not None:
+        members[_LIKENESS] = npz_bytes(likeness.arrays())
+    if answers is not None:
+        members[_ANSWERS] = npz_bytes(answers.arrays())
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
     _write_zip(Path(path), members | {_CHECKSUMS: _json_bytes(sums)})
+    return info
+
+
+def write_again(path: str | Path, bundle: Bundle, **changes: Any) -> BundleInfo:
+    """Write a bundle that was read, with some of its parts changed.
+
+    Parameters
+    ----------
+    changes
+        ``info``, ``onnx``, ``reference``, ``likeness`` or ``answers``, as for
+        :func:`write_bundle`.
+    """
+    parts: dict[str, Any] = {
+        "onnx": bundle.model,
+        "info": bundle.info,
+        "reference": bundle.reference,
+        "likeness": bundle.likeness,
+        "answers": bundle.answers,
+    }
+    return write_bundle(path, **(parts | changes))
 
 
 def rewrite_info(path: str | Path, info: BundleInfo) -> None:
@@ -136,7 +183,7 @@ def rewrite_info(path: str | Path, info: BundleInfo) -> None:
     old = bundle.info
     if (info.input, info.classes, info.temperature) != (old.input, old.classes, old.temperature):
         raise BundleError(f"{path}: the new description belongs to another network")
-    write_bundle(path, onnx=bundle.model, info=info, reference=bundle.reference)
+    write_again(path, bundle, info=info)
 
 
 def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
@@ -152,9 +199,10 @@ def _json_bytes(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _reference_bytes(reference: Reference) -> bytes:
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as an ``.npz`` file; the same arrays in the same order give the same bytes."""
     stream = io.BytesIO()
-    np.savez(stream, grids=reference.grids, probabilities=reference.probabilities)
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
 
 
@@ -174,8 +222,7 @@ def read_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     with _open_zip(path) as archive:
         try:
-            expected = _MEMBERS[_check_format(path, archive)]
-            _check_members(path, archive, expected)
+            expected = _checked_members(path, archive)
             members = {name: _read_member(path, archive, name) for name in expected}
         except (OSError, *_ZIP_ERRORS) as error:
             raise _damaged(path, str(error)) from error
@@ -183,9 +230,18 @@ def read_bundle(path: str | Path) -> Bundle:
     _check_sums(path, members, sums)
     try:
         info = BundleInfo.from_json(_parse(members[_INFO]))
-        reference = _parse_reference(members[_REFERENCE], info)
+        _check_graph(members[_MODEL], info)
         card, page = members[_CARD].decode(), members.get(_PAGE, b"").decode()
-        return Bundle(path, info, members[_MODEL], card, page, reference)
+        return Bundle(
+            path,
+            info,
+            members[_MODEL],
+            card,
+            page,
+            _parse_reference(members[_REFERENCE], info),
+            _optional(members, _LIKENESS, lambda arrays: Likeness.from_arrays(arrays, info)),
+            _optional(members, _ANSWERS, lambda arrays: TestAnswers.from_arrays(arrays, info)),
+        )
     except BundleError as error:
         raise BundleError(f"{path} cannot be used: {error}") from error
     except UnicodeDecodeError as error:
@@ -203,8 +259,7 @@ def read_info(path: str | Path) -> BundleInfo:
     path = Path(path)
     with _open_zip(path) as archive:
         try:
-            expected = _MEMBERS[_check_format(path, archive)]
-            _check_members(path, archive, expected)
+            expected = _checked_members(path, archive)
             members = {name: _read_member(path, archive, name) for name in (_INFO, _CHECKSUMS)}
         except (OSError, *_ZIP_ERRORS) as error:
             raise _damaged(path, str(error)) from error
@@ -258,10 +313,16 @@ def _check_format(path: Path, archive: zipfile.ZipFile) -> int:
     return found
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile, expected: Sequence[str]) -> None:
-    names = sorted(archive.namelist())
-    if names != sorted(expected):
-        raise _damaged(path, f"expected {', '.join(expected)}, found {', '.join(names)[:200]}")
+def _checked_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
+    """Return the names of the members, which are those of the bundle's format."""
+    number = _check_format(path, archive)
+    required, optional = _MEMBERS[number], _OPTIONAL[number]
+    names = archive.namelist()
+    expected = (*required, *(name for name in optional if name in names))
+    if sorted(names) != sorted(expected):
+        found = ", ".join(sorted(names))[:200]
+        raise _damaged(path, f"expected {', '.join(expected)}, found {found}")
+    return expected
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -277,7 +338,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     return data
 
 
-def _sums(path: Path, members: Mapping[str, bytes], names: Sequence[str]) -> dict[str, Any]:
+def _sums(path: Path, members: Mapping[str, bytes], names: tuple[str, ...]) -> dict[str, Any]:
     """Return the checksums; there must be one for each of the other members."""
     try:
         sums = _parse(members[_CHECKSUMS])
@@ -304,12 +365,25 @@ def _parse(data: bytes) -> dict[str, Any]:
     return value
 
 
+def _check_graph(model: bytes, info: BundleInfo) -> None:
+    """Check that the network is of the format that model.json says, where it says one."""
+    if info.graph and asdict(graph_format(model)) != info.graph:
+        raise BundleError(
+            f"model.json states {_format_words(info.graph)}, model.onnx has "
+            f"{_format_words(asdict(graph_format(model)))}"
+        )
+
+
+def _format_words(graph: Mapping[str, int]) -> str:
+    return f"IR version {graph.get('ir_version')} and opset {graph.get('opset')}"
+
+
 def _parse_reference(data: bytes, info: BundleInfo) -> Reference:
+    arrays = _arrays(data, _REFERENCE)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            reference = Reference(arrays["grids"], arrays["probabilities"])
-    except (KeyError, OSError, *_ZIP_ERRORS) as error:
-        raise BundleError(f"{_REFERENCE} cannot be read: {error}") from error
+        reference = Reference(arrays["grids"], arrays["probabilities"])
+    except KeyError as error:
+        raise BundleError(f"{_REFERENCE} cannot be read: it has no {error}") from error
     grids, answers = reference.grids, reference.probabilities
     if (
         grids.dtype != np.uint8
@@ -320,6 +394,26 @@ def _parse_reference(data: bytes, info: BundleInfo) -> Reference:
     ):
         raise BundleError(f"{_REFERENCE} does not fit model.json")
     return reference
+
+
+def _optional(
+    members: Mapping[str, bytes], name: str, parse: Callable[[dict[str, NDArray[Any]]], _Part]
+) -> _Part | None:
+    """Return what an optional member holds, or None where it is not there."""
+    if name not in members:
+        return None
+    try:
+        return parse(_arrays(members[name], name))
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"{name} does not fit model.json: {error}") from error
+
+
+def _arrays(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (KeyError, OSError, *_ZIP_ERRORS) as error:
+        raise BundleError(f"{name} cannot be read: {error}") from error
 
 
 def _damaged(path: Path, detail: str) -> DamagedBundleError:

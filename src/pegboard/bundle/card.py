@@ -89,7 +89,7 @@ def model_card(info: BundleInfo) -> ModelCard:
     """Return the card of a model."""
     sections = (
         Section("Intended use", _intended_use(info)),
-        Section("Out of scope", _out_of_scope()),
+        Section("Out of scope", _out_of_scope(info)),
         Section("How good it is", _figures(info)),
         Section("Each class", _classes(info)),
         Section("What it confuses", _confusions(info)),
@@ -140,12 +140,17 @@ def _intended_use(info: BundleInfo) -> tuple[Block, ...]:
     )
 
 
-def _out_of_scope() -> tuple[Block, ...]:
+def _out_of_scope(info: BundleInfo) -> tuple[Block, ...]:
+    anything_else = (
+        "Photos of anything else: it always names one of its classes, also for a photo of "
+        "something else."
+        if info.unknown_above is None
+        else "Photos of anything else: it says unknown to many of them, and not to all."
+    )
     return (
         Points(
             (
-                "Photos of anything else: it always names one of its classes, also for a photo of "
-                "something else.",
+                anything_else,
                 "Photos of several things: it gives one answer for the whole photo.",
                 "Decisions about people, and any decision where a wrong answer does harm and "
                 "nobody looks at it.",
@@ -294,6 +299,43 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
             "The network's outputs are divided by a temperature, so that of the answers given with "
             f"80 %, about 80 % are right on photos like these. {said}"
         ),
+        *_unknown(info),
+        *_coverage(info.abstention),
+    )
+
+
+def _unknown(info: BundleInfo) -> tuple[Block, ...]:
+    if info.unknown_above is None:
+        return ()
+    share = 100 * float(info.unknown.get("share", 0))
+    return (
+        Paragraph(
+            "A photo is called unknown, whatever the probability, when it is unlike the training "
+            "photos: when the cosine between its features and the mean of the nearest class is "
+            f"below {1 - info.unknown_above:.3f}. Of the validation photos, which all show a "
+            f"known class, {share:g} % are."
+        ),
+    )
+
+
+def _coverage(told: Json) -> tuple[Block, ...]:
+    """Return how often it answers and errs on test photos, where that was measured."""
+    if not told:
+        return ()
+    n = told["n"]
+    shares = [
+        f"{percent(told[key], n)} {key}"
+        for key in ("sure", "unsure", "unknown")
+        if told.get(key) is not None
+    ]
+    risk = told.get("risk")
+    wrong = "" if risk is None else f" Of the sure answers {percent(risk, n)} were wrong."
+    rows = tuple(
+        (percent(point["coverage"], n), percent(point["risk"], n)) for point in told["curve"]
+    )
+    return (
+        Paragraph(f"On {count(n, 'test photo')} its answers were: {', '.join(shares)}.{wrong}"),
+        Grid(("Answered, the most certain first", "Wrong among them"), rows),
     )
 
 
@@ -387,8 +429,7 @@ def _origin(info: BundleInfo) -> tuple[Block, ...]:
         rows.append(
             (
                 "Exported against trained model",
-                f"largest difference of a probability {info.parity.max_difference:.1e}, same class "
-                f"for {info.parity.agreement:.2%} of {count(info.parity.n, 'photo')}",
+                info.parity.words(),
             )
         )
     return (Facts(tuple(rows)),)

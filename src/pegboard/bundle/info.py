@@ -11,55 +11,20 @@ from typing import Any
 import numpy as np
 
 from pegboard import __version__
+from pegboard.bundle.parity import Parity
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
 from pegboard.manifest import ManifestRow
 from pegboard.runs import slug_of
 
-FORMAT = 2
+FORMAT = 3
 """Of the bundles that are written."""
-READABLE = (1, FORMAT)
-"""The first had no ``data`` and no card.html."""
+READABLE = (1, 2, FORMAT)
+"""The first had no ``data`` and no card.html; the second neither ``graph`` nor ``unknown``, and no
+likeness.npz and answers.npz."""
 SUFFIX = ".pegboard"
 
-MAX_DIFFERENCE = 1e-3
-"""Largest difference of a probability between the trained and the exported model."""
-MIN_AGREEMENT = 0.999
-"""Least share of photos on which both name the same class."""
-
 _LARGEST_SIDE = 8192
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How the exported model compares with the trained one on the same photos.
-
-    Attributes
-    ----------
-    n
-        Photos compared.
-    max_difference
-        Largest absolute difference of any probability.
-    agreement
-        Share of photos on which both name the same class, 0 to 1.
-    """
-
-    n: int
-    max_difference: float
-    agreement: float
-
-    def check(self) -> None:
-        """Raise BundleError unless the two are equal within the stated limits."""
-        # Written so that NaN fails too.
-        if self.max_difference <= MAX_DIFFERENCE and self.agreement >= MIN_AGREEMENT:
-            return
-        raise BundleError(
-            "the exported model does not answer like the trained one: "
-            f"probabilities differ by up to {self.max_difference:.2g} "
-            f"(at most {MAX_DIFFERENCE:g} is accepted) and {self.agreement:.2%} of {self.n} "
-            f"photos get the same class (at least {MIN_AGREEMENT:.1%} is expected); "
-            "no bundle was written"
-        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +50,14 @@ class BundleInfo:
         What it learned from and was tested on (:func:`data_facts`); empty if not stored.
     parity
         Comparison with the trained model; None when there was none to compare with.
+    graph
+        ``ir_version`` and ``opset`` of model.onnx; empty in a bundle of an earlier format.
+    unknown
+        How photos unlike all training photos are told (:mod:`pegboard.bundle.likeness`); empty
+        where the model does not tell them. ``above``: a photo that is stranger is unknown;
+        ``share``: of validation photos that are.
+    abstention
+        Coverage and risk on test photos (:func:`pegboard.bundle.deciding.coverage_and_risk`).
     fingerprint
         Of the data it learned from.
     versions
@@ -105,6 +78,9 @@ class BundleInfo:
     figures: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     parity: Parity | None = None
+    graph: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    abstention: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +98,12 @@ class BundleInfo:
         sure = self.thresholds.get("sure")
         return sure if sure is not None and sure <= 1 else None
 
+    @property
+    def unknown_above(self) -> float | None:
+        """Strangeness above which a photo is unknown; None where the model does not tell it."""
+        above = self.unknown.get("above")
+        return float(above) if isinstance(above, int | float) else None
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, ``format`` first; figures that are not finite become null."""
         plain = {
@@ -133,7 +115,10 @@ class BundleInfo:
             "thresholds": dict(self.thresholds),
             "figures": dict(self.figures),
             "data": dict(self.data),
-            "parity": None if self.parity is None else vars(self.parity).copy(),
+            "parity": None if self.parity is None else self.parity.to_json(),
+            "graph": dict(self.graph),
+            "unknown": dict(self.unknown),
+            "abstention": dict(self.abstention),
             "fingerprint": self.fingerprint,
             "versions": dict(self.versions),
             "weights": dict(self.weights),
@@ -161,7 +146,10 @@ class BundleInfo:
                 thresholds=_thresholds(data["thresholds"]),
                 figures=dict(data["figures"]),
                 data=dict(data.get("data") or {}),
-                parity=None if parity is None else Parity(**parity),
+                parity=None if parity is None else Parity.from_json(parity),
+                graph={key: int(value) for key, value in (data.get("graph") or {}).items()},
+                unknown=dict(data.get("unknown") or {}),
+                abstention=dict(data.get("abstention") or {}),
                 fingerprint=_text(data["fingerprint"]),
                 versions=dict(data["versions"]),
                 weights=dict(data["weights"]),

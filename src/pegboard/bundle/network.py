@@ -59,6 +59,7 @@ class Network:
         self._shape = spec.shape
         self._classes = classes
         self._check_graph()
+        self._widths = {"probabilities": classes} | self._features()
         self._threads = threads or default_threads()
         is_apart = np.prod(spec.shape) >= APART_VALUES and len(model) <= APART_BYTES
         self._model = model if is_apart and self._threads > 1 else b""
@@ -77,13 +78,34 @@ class Network:
         -------
         ``(n, classes)`` float32.
         """
+        return self.answers(images)[0]
+
+    def answers(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return probabilities, and features where the network gives them.
+
+        Parameters
+        ----------
+        images
+            As for :meth:`probabilities`.
+
+        Returns
+        -------
+        ``(n, classes)`` float32, and ``(n, D)`` float32: the input of the last linear layer.
+        """
         if len(images) > 1 and (session := self._single_threaded()):
             with ThreadPoolExecutor(self._threads) as pool:
-                parts = list(pool.map(lambda image: _run(session, image[None]), images))
+                parts = list(pool.map(lambda image: self._run(session, image[None]), images))
         else:
             starts = range(0, len(images), AT_ONCE)
-            parts = [_run(self._session, images[start : start + AT_ONCE]) for start in starts]
-        return np.concatenate([np.empty((0, self._classes), np.float32), *parts])
+            parts = [self._run(self._session, images[start : start + AT_ONCE]) for start in starts]
+        none = (np.empty((0, width), np.float32) for width in self._widths.values())
+        probabilities, *features = (
+            np.concatenate(column) for column in zip(tuple(none), *parts, strict=True)
+        )
+        return probabilities, features[0] if features else None
+
+    def _run(self, session: Any, images: Pixels) -> tuple[NDArray[np.float32], ...]:
+        return tuple(session.run(list(self._widths), {"images": images}))
 
     def _single_threaded(self) -> Any:
         """Return the graph for photos side by side; None where they do not go that way."""
@@ -91,6 +113,12 @@ class Network:
             if self._model:
                 self._apart, self._model = _open_session(self._model, 1), b""
             return self._apart
+
+    def _features(self) -> dict[str, int]:
+        """Return how many features there are for each photo, if there are any."""
+        shapes = {value.name: value.shape for value in self._session.get_outputs()}
+        shape = shapes.get("features", ())
+        return {"features": shape[1]} if len(shape) == 2 and isinstance(shape[1], int) else {}
 
     def _check_graph(self) -> None:
         inputs = {value.name: value for value in self._session.get_inputs()}
@@ -108,11 +136,6 @@ class Network:
                 "model.onnx does not fit model.json: expected uint8 images of "
                 f"{expected_in} and {expected_out} probabilities, found {found}"
             )
-
-
-def _run(session: Any, images: Pixels) -> NDArray[np.float32]:
-    probabilities: NDArray[np.float32] = session.run(["probabilities"], {"images": images})[0]
-    return probabilities
 
 
 def _open_session(model: bytes, threads: int | None) -> Any:

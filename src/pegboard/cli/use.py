@@ -29,16 +29,50 @@ from pegboard.cli.output import show, show_json, tell
     help="Format.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--force", is_flag=True, help="Replace FILE if it exists; write INT8 whatever it loses."
+)
+@click.option(
+    "--wrong-at-most",
+    type=float,
+    metavar="SHARE",
+    help="Call an answer sure where at most SHARE of the validation answers were wrong, as .02.",
+)
+@click.option(
+    "--with-neighbours",
+    is_flag=True,
+    help="Put small pictures of training photos into the file, to show those most like a photo.",
+)
 @json_option
 @debug_option
 def export_command(
-    run: Path, model: str, to: str, out: Path | None, force: bool, as_json: bool, debug: bool
+    run: Path,
+    model: str,
+    to: str,
+    out: Path | None,
+    force: bool,
+    wrong_at_most: float | None,
+    with_neighbours: bool,
+    as_json: bool,
+    debug: bool,
 ) -> None:
-    """Write MODEL of RUN as one file to use elsewhere."""
-    from pegboard.bundle import export_model
+    """Write MODEL of RUN as one file to use elsewhere.
 
-    path = export_model(run, model, to, out, force=force)
+    INT8 is calibrated on the run's training photos and proved on its test photos, which must
+    still be there; it is refused when it loses more than one point of macro-F1.
+    """
+    from pegboard.release import export_model
+
+    path = export_model(
+        run,
+        model,
+        to,
+        out,
+        force=force,
+        wrong_at_most=wrong_at_most,
+        neighbours=with_neighbours,
+        progress=progress_for(None),
+    )
     show_json({"file": str(path)}) if as_json else show(str(path))
 
 

@@ -27,8 +27,6 @@ from pegboard.review.session import Review
 from pegboard.runs import RunFolder, read_json, slug_of
 from pegboard.sources import SourceOptions, open_source
 
-_COLUMNS = ("path_column", "label_column", "split_column", "group_column")
-
 
 @dataclass(frozen=True)
 class Opened:
@@ -120,7 +118,7 @@ def _open_check(target: str, check: CheckFolder, corrections: Path | None, revie
         )
     record = check.read() if check.record.exists() else None
     settings = record.settings if record else {}
-    source = open_source(target, source_options(settings))
+    source = open_source(target, SourceOptions.of(settings))
     if record is not None and record.location != source.location:
         raise PegboardError(
             f"{check.path} holds the findings of {record.location}, not of {source.location}; "
@@ -147,11 +145,6 @@ def _by_features(check: CheckFolder, source: Source) -> Nearby | None:
     except BudgetSpent:
         return None
     return ByFeatures([one.path for one in photos], [one.label for one in photos], features)
-
-
-def source_options(settings: Mapping[str, Any]) -> SourceOptions:
-    """Return the names of a table's columns, from the settings of a run or check."""
-    return SourceOptions(**{name: settings[name] for name in _COLUMNS if name in settings})
 
 
 def labels_of(source: Source, settings: Mapping[str, Any]) -> dict[str, str | None]:
@@ -200,7 +193,7 @@ def _open_run(
     settings = record.get("settings", {})
     where = str(record.get("source", {}).get("location", ""))
     try:
-        source = open_source(where, source_options(settings))
+        source = open_source(where, SourceOptions.of(settings))
     except SourceError as error:
         raise SourceError(f"the photos of {run.path} cannot be opened: {error}") from error
     rows = read_manifest(run.manifest)

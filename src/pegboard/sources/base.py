@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import stat
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pegboard.errors import UnusableImage
 from pegboard.images import HEAD_BYTES, sniff
@@ -25,6 +26,13 @@ class SourceOptions:
     label_column: str = "label"
     split_column: str = "split"
     group_column: str = "group"
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> SourceOptions:
+        """Return the names that the settings of a run or check hold."""
+        return cls(
+            **{item.name: settings[item.name] for item in fields(cls) if item.name in settings}
+        )
 
 
 _SPLIT_NAMES: dict[str, SplitName] = {

@@ -1,0 +1,281 @@
+"""One model of a run as one file to use elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pegboard.bundle import (
+    MAX_LOSS,
+    SUFFIX,
+    Bundle,
+    Likeness,
+    Network,
+    Parity,
+    Reference,
+    compare_answers,
+    read_bundle,
+    write_again,
+)
+from pegboard.bundle.deciding import coverage_and_risk
+from pegboard.bundle.graph import with_metadata
+from pegboard.calibrate import UNKNOWN_SHARE, sure_threshold, unknown_threshold
+from pegboard.errors import BundleError, PegboardError, RunFolderError
+from pegboard.evaluate import read_predictions
+from pegboard.files import atomic_path
+from pegboard.progress import Progress
+from pegboard.release.neighbours import with_neighbours
+from pegboard.release.quantise import CALIBRATION, layers_by_error, quantise
+from pegboard.release.reopened import Reopened, reopened
+from pegboard.runs import RunFolder, slug_of
+
+EXPORTS: Sequence[str] = ("pegboard", "pegboard-int8", "onnx", "onnx-int8")
+
+KEPT_SHARES = (0.05, 0.1, 0.2, 0.4)
+"""Shares of the layers that are put back to float32, in turn, while too much is lost."""
+
+_PHOTOS_STUDIED = 300
+"""Validation photos on which the layers to keep are chosen, and the limits of INT8 are set."""
+
+
+def export_model(
+    run: str | Path,
+    model: str,
+    to: str = "pegboard",
+    out: str | Path | None = None,
+    *,
+    force: bool = False,
+    wrong_at_most: float | None = None,
+    neighbours: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a run's model as one file to use elsewhere.
+
+    Parameters
+    ----------
+    run
+        A run folder of ``pegboard compare``.
+    model
+        The model's name as typed there.
+    to
+        ``pegboard`` (the whole bundle) or ``onnx`` (the network alone; it takes uint8 pixels
+        fitted to its size, and classes, fit and the comparison with the trained model stand in
+        its metadata); with ``-int8`` in 8-bit integers, for which the run's photos must still be
+        there.
+    out
+        The file; by default ``NAME.pegboard``, ``NAME-int8.onnx`` … in the current folder.
+    force
+        Replace ``out`` if it exists, and write INT8 whatever it loses.
+    wrong_at_most
+        An answer is called sure from the probability on from which at most this share of the
+        answers on validation photos were wrong; None keeps what the model has.
+    neighbours
+        Put small pictures of training photos into a bundle, to show those most like a photo.
+
+    Returns
+    -------
+    The file written.
+
+    Raises
+    ------
+    RunFolderError
+        When ``run`` is no run folder or holds no such model.
+    BundleError
+        When the model's bundle is damaged, or INT8 loses too much.
+    SourceError
+        When photos are needed and are not there any more.
+    PegboardError
+        When ``to`` is unknown, options do not fit, or ``out`` exists or cannot be written.
+    """
+    progress = progress or Progress()
+    _check(to, wrong_at_most, neighbours=neighbours)
+    bundle = read_bundle(_bundle_of(Path(run), model))
+    kind, is_int8 = to.removesuffix("-int8"), to.endswith("-int8")
+    suffix = SUFFIX if kind == "pegboard" else ".onnx"
+    target = (
+        Path(out) if out is not None else Path(f"{bundle.info.slug}{'-int8' * is_int8}{suffix}")
+    )
+    if target.exists() and not force:
+        raise PegboardError(f"{target} exists; give another --out, or --force to replace it")
+    unchanged = not (is_int8 or neighbours) and wrong_at_most is None
+    if unchanged and kind == "pegboard":
+        return _written(target, bundle.path.read_bytes())
+    if is_int8 or neighbours:
+        with reopened(Path(run), bundle) as opened:
+            bundle = _in_int8(opened, progress, force=force) if is_int8 else bundle
+            if neighbours:
+                bundle = with_neighbours(replace(opened, bundle=bundle), progress)
+    if wrong_at_most is not None:
+        bundle = _with_risk(Path(run), bundle, wrong_at_most)
+    if kind == "onnx":
+        return _written(target, plain_onnx(bundle))
+    write_again(target, bundle)
+    return target
+
+
+def _check(to: str, wrong_at_most: float | None, *, neighbours: bool) -> None:
+    if to not in EXPORTS:
+        raise PegboardError(f"--to: expected one of {', '.join(EXPORTS)}, got {to!r}")
+    if wrong_at_most is not None and not 0 <= wrong_at_most < 1:
+        raise PegboardError(
+            f"--wrong-at-most: expected a share of 0 to 1, such as .02, got {wrong_at_most}"
+        )
+    if neighbours and not to.startswith("pegboard"):
+        raise PegboardError(
+            "--with-neighbours: plain ONNX has no place for photos; use --to pegboard"
+        )
+
+
+def _written(target: Path, data: bytes) -> Path:
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+    return target
+
+
+def _bundle_of(run: Path, model: str) -> Path:
+    if not (run / "run.json").is_file():
+        raise RunFolderError(
+            f"{run} is not a run folder (it holds no run.json); give the folder that "
+            "pegboard compare wrote"
+        )
+    name = slug_of(model)
+    path = run / "models" / name / f"{name}{SUFFIX}"
+    if not path.is_file():
+        known = sorted(file.stem for file in (run / "models").glob(f"*/*{SUFFIX}"))
+        raise RunFolderError(
+            f"{run} has no bundle of a model {model!r}; it has: {', '.join(known) or 'none'}"
+        )
+    return path
+
+
+# --- how sure is sure ----------------------------------------------------------------------
+
+
+def _with_risk(run: Path, bundle: Bundle, wrong_at_most: float) -> Bundle:
+    """Return the bundle with another threshold for sure, from the answers on validation."""
+    answers = read_predictions(RunFolder(run).model(bundle.info.slug).predictions, {})
+    if "validation" not in answers:
+        raise RunFolderError(f"{run} does not hold the answers on validation photos")
+    found = answers["validation"]
+    precision = 1 - wrong_at_most
+    threshold = sure_threshold(found.probabilities, found.labels, precision)
+    info = replace(bundle.info, thresholds={"sure": threshold, "precision": precision})
+    # What it came to on test photos was with the other threshold.
+    if "test" in answers:
+        test = answers["test"]
+        told = coverage_and_risk(replace(info, unknown={}), test.probabilities, None, test.labels)
+        # Which of them are unknown cannot be told without the photos.
+        info = replace(info, abstention=told | {"unknown": None})
+    return replace(bundle, info=info)
+
+
+# --- INT8 ----------------------------------------------------------------------------------
+
+
+def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
+    """Return the bundle with the network in 8-bit integers, proved on all test photos.
+
+    Raises
+    ------
+    BundleError
+        When it loses too much.
+    """
+    bundle, info = opened.bundle, opened.bundle.info
+    calibration = np.concatenate(list(opened.pixels(opened.some("train", CALIBRATION))))
+    progress.message(f"INT8: ranges from {len(calibration)} training photos")
+    model, kept = _mixed(opened, calibration, progress)
+    network = Network(model, info.input, len(info.classes))
+    tested, trained = opened.trained_answers("test")
+    probabilities, features = opened.answered(network, tested)
+    labels = opened.labels[tested]
+    parity = compare_answers(
+        trained, probabilities, labels, precision="int8", kept_in_float=tuple(kept)
+    )
+    if complaint := parity.complaint():
+        if not force:
+            raise BundleError(complaint)
+        progress.message(f"note: {complaint.partition('; nothing')[0]}; written all the same")
+        parity = replace(parity, forced=True)
+    changed = replace(info, parity=parity, graph={})
+    likeness = bundle.likeness
+    if likeness is not None and features is not None:
+        likeness, above = _learn_again(opened, network)
+        changed = replace(changed, unknown={"above": above, "share": UNKNOWN_SHARE})
+    strangeness = None if likeness is None or features is None else likeness.strangeness(features)
+    changed = replace(
+        changed, abstention=coverage_and_risk(changed, probabilities, strangeness, labels)
+    )
+    inputs = bundle.reference.inputs(info.input)
+    reference = Reference(bundle.reference.grids, network.probabilities(inputs))
+    return replace(bundle, info=changed, model=model, reference=reference, likeness=likeness)
+
+
+def _mixed(opened: Reopened, calibration: Any, progress: Progress) -> tuple[bytes, list[str]]:
+    """Return the network in INT8, and its layers that had to stay in float32.
+
+    They are chosen on validation photos: as many as it takes to lose no more than is accepted.
+    """
+    info, plain = opened.bundle.info, opened.bundle.model
+    model = quantise(plain, calibration)
+    if opened.is_pooled:  # there are no photos that it neither learned from nor is tested on
+        return model, []
+    chosen = opened.some("validation", _PHOTOS_STUDIED)
+    before, _ = opened.answered(Network(plain, info.input, len(info.classes)), chosen)
+    order: list[str] = []
+    kept: list[str] = []
+    for share in (*KEPT_SHARES, None):
+        network = Network(model, info.input, len(info.classes))
+        parity = _parity_on(opened, chosen, before, network)
+        progress.message(
+            f"INT8: {100 * (parity.loss or 0):.1f} points of macro-F1 lost on {parity.n} "
+            f"validation photos, {len(kept)} layers kept in float"
+        )
+        if share is None or (parity.loss or 0) <= MAX_LOSS:
+            break
+        order = order or layers_by_error(plain, model, calibration)
+        kept = order[: max(1, round(share * len(order)))]
+        model = quantise(plain, calibration, kept)
+    return model, kept
+
+
+def _parity_on(opened: Reopened, chosen: Any, before: Any, network: Network) -> Parity:
+    after, _ = opened.answered(network, chosen)
+    return compare_answers(before, after, opened.labels[chosen], precision="int8")
+
+
+def _learn_again(opened: Reopened, network: Network) -> tuple[Likeness, float]:
+    """Learn from the features in INT8 what is unknown: they differ a little."""
+    train, validation = (opened.some(split, 4 * _PHOTOS_STUDIED) for split in _LEARNED_FROM)
+    features = opened.answered(network, train)[1]
+    known = opened.answered(network, validation)[1]
+    assert features is not None
+    assert known is not None
+    likeness = Likeness.fit(features, opened.labels[train])
+    return likeness, unknown_threshold(likeness.strangeness(known))
+
+
+_LEARNED_FROM: tuple[Any, Any] = ("train", "validation")
+
+
+# --- plain ONNX ----------------------------------------------------------------------------
+
+
+def plain_onnx(bundle: Bundle) -> bytes:
+    """Return the network with what a stranger needs of model.json in its metadata.
+
+    Classes and fit stand there already; here come the thresholds as they are now, the
+    comparison with the trained model, and whose weights it began with.
+    """
+    info = bundle.info
+    told: Mapping[str, Any] = {
+        "thresholds": dict(info.thresholds),
+        "parity": None if info.parity is None else info.parity.to_json(),
+        "weights": dict(info.weights),
+    }
+    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()}
+    return with_metadata(bundle.model, texts | {"created_by": info.created_by})

@@ -1,0 +1,221 @@
+"""What is unlike all training photos is told by features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from sklearn.metrics import roc_auc_score
+
+from pegboard.bundle import Likeness, TestAnswers, read_bundle, write_bundle
+from pegboard.bundle.deciding import SURE, UNKNOWN, UNSURE, coverage_and_risk, judged
+from pegboard.bundle.graph import graph_format, with_metadata
+from pegboard.bundle.likeness import AXES, SHRINKAGE
+from pegboard.bundle.tested import key_of
+from pegboard.calibrate import unknown_threshold
+from pegboard.errors import BundleError
+from pegboard.predict import Predictor
+from small_bundle import colour_info, colour_onnx, plain
+
+RED, GREEN = (200, 20, 20), (20, 200, 20)
+
+
+def clouds(
+    seed: int, classes: int = 4, each: int = 60, width: int = 24
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photos of some classes, their labels, and photos of classes that are not among them."""
+    chance = np.random.default_rng(seed)
+    stretch = chance.uniform(0.2, 2.0, width)
+    centres = chance.normal(0, 2, (classes + 3, width)) + 3
+    points = (
+        centres.repeat(each, axis=0) + chance.normal(0, 1, (len(centres) * each, width)) * stretch
+    )
+    known = classes * each
+    labels = np.arange(classes).repeat(each)
+    return points[:known].astype(np.float32), labels, points[known:].astype(np.float32)
+
+
+def by_the_textbook(features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The same with the whole covariance matrix, inverted."""
+    mean = features.mean(axis=0)
+    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
+    within = features - means[labels]
+    covariance = within.T @ within / len(features)
+    even = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    root = np.linalg.cholesky(np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * even))
+    photos, classes = (asked - mean) @ root, (means - mean) @ root
+    cosines = (photos @ classes.T) / np.linalg.norm(photos, axis=1)[:, None]
+    return 1 - (cosines / np.linalg.norm(classes, axis=1)).max(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_the_cosine_in_the_whitened_space(seed: int) -> None:
+    features, labels, others = clouds(seed)
+    assert features.shape[1] <= AXES  # so nothing is cut off
+    likeness = Likeness.fit(features, labels)
+    asked = np.concatenate((features, others)).astype(np.float64)
+    expected = by_the_textbook(features.astype(np.float64), labels, asked)
+    np.testing.assert_allclose(likeness.strangeness(asked.astype(np.float32)), expected, atol=1e-4)
+
+
+def test_other_classes_are_stranger() -> None:
+    features, labels, others = clouds(0)
+    likeness = Likeness.fit(features[::2], labels[::2])
+    known, unknown = likeness.strangeness(features[1::2]), likeness.strangeness(others)
+    truth = np.repeat([0, 1], [len(known), len(unknown)])
+    assert roc_auc_score(truth, np.concatenate((known, unknown))) > 0.95
+
+
+@given(
+    photos=st.integers(1, 12),
+    width=st.integers(1, 30),
+    classes=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None)
+def test_it_is_finite_whatever_it_learned_from(
+    photos: int, width: int, classes: int, seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    features = chance.integers(0, 3, (photos, width)).astype(np.float32)
+    labels = chance.integers(0, classes, photos)
+    likeness = Likeness.fit(features, labels)
+    strange = likeness.strangeness(
+        np.concatenate((features, 100 * np.ones((1, width), np.float32)))
+    )
+    assert np.isfinite(strange).all()
+    assert (strange >= -1e-3).all()
+    assert (strange <= 2 + 1e-3).all()
+
+
+@given(st.lists(st.floats(0, 2), min_size=1, max_size=300))
+def test_no_more_than_the_share_are_called_unknown(strangeness: list[float]) -> None:
+    values = np.array(strangeness)
+    assert (values > unknown_threshold(values, 0.02)).mean() <= 0.02
+
+
+# --- in a bundle -----------------------------------------------------------------------------
+
+
+def with_features() -> bytes:
+    """The colour model with its three means as features."""
+    proto = onnx.load_from_string(colour_onnx())
+    proto.graph.output.append(
+        helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["N", 3])
+    )
+    for node in proto.graph.node:
+        node.input[:] = ["features" if name == "means" else name for name in node.input]
+        node.output[:] = ["features" if name == "means" else name for name in node.output]
+    return proto.SerializeToString()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    chance = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = 20 + 180 * np.eye(3)[labels] + chance.normal(0, 5, (60, 3))
+    likeness = Likeness.fit(features.astype(np.float32), labels)
+    info = colour_info(unknown={"above": 0.3, "share": 0.02})
+    path = tmp_path / "a.pegboard"
+    write_bundle(path, onnx=with_features(), info=info, likeness=likeness)
+    return path
+
+
+def test_a_photo_unlike_all_is_unknown_and_says_why(bundle: Path) -> None:
+    predictor = Predictor.load(bundle, 1)
+    known, grey, turquoise = predictor.predict(
+        [plain(RED), plain((90, 90, 90)), plain((20, 255, 240))]
+    )
+    assert (known.decision, known.reason) == ("sure", None)
+    assert turquoise.decision == "unknown"
+    assert turquoise.label in ("green", "blue")
+    assert turquoise.reason is not None
+    assert "likeness to the nearest class" in turquoise.reason
+    assert "98 % of validation photos reach" in turquoise.reason
+    assert grey.decision in ("unsure", "unknown")
+    # Alone and among others a photo gets the same answer.
+    assert [predictor.predict([plain(RED)])[0], known][0] == known
+
+
+def test_what_is_written_is_read_and_must_fit(bundle: Path) -> None:
+    read = read_bundle(bundle)
+    assert read.likeness is not None
+    arrays = read.likeness.arrays()
+    for key, wrong in (
+        ("weights", arrays["weights"][:, :2]),
+        ("gains", arrays["gains"][:1]),
+        ("mean", arrays["mean"] * np.nan),
+        ("axes", arrays["axes"].astype(np.float64)),
+    ):
+        with pytest.raises(ValueError, match="it"):
+            Likeness.from_arrays(arrays | {key: wrong}, read.info)
+    bad = replace(read.likeness, gains=read.likeness.gains[:1])
+    write_bundle(bundle, onnx=read.model, info=read.info, likeness=bad)
+    with pytest.raises(BundleError, match=r"likeness\.npz does not fit model\.json"):
+        read_bundle(bundle)
+
+
+def test_a_graph_of_another_opset_than_stated_is_refused(bundle: Path) -> None:
+    read = read_bundle(bundle)
+    assert read.info.graph == {"ir_version": 9, "opset": 18}
+    proto = onnx.load_from_string(read.model)
+    for model in (proto, onnx.load_from_string(with_metadata(read.model, {"a": "b", "ü": "é"}))):
+        found = graph_format(model.SerializeToString())
+        assert (found.ir_version, found.opset) == (model.ir_version, model.opset_import[0].version)
+    for junk in (b"", b"\xff" * 20, read.model[:-1], b"\x08\x09"):
+        with pytest.raises(BundleError, match=r"model\.onnx"):
+            graph_format(junk)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=300), max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_metadata_is_what_onnx_reads(texts: dict[str, str]) -> None:
+    once = with_metadata(colour_onnx(), {"a": "first", "kept": "x" * 200})
+    proto = onnx.load_from_string(with_metadata(once, texts))
+    held = {entry.key: entry.value for entry in proto.metadata_props}
+    assert held == {"a": "first", "kept": "x" * 200} | texts
+    assert len(proto.metadata_props) == len(held)
+
+
+# --- decisions -------------------------------------------------------------------------------
+
+
+def test_unknown_comes_before_sure_and_is_counted() -> None:
+    info = colour_info(unknown={"above": 1.0})
+    answers = np.array([[0.95, 0.05, 0], [0.95, 0.05, 0], [0.5, 0.3, 0.2], [0.92, 0.08, 0]])
+    strange = np.array([0.2, 1.5, 0.3, 0.1])
+    assert judged(info, answers, strange).tolist() == [SURE, UNKNOWN, UNSURE, SURE]
+    assert judged(info, answers, None).tolist() == [SURE, SURE, UNSURE, SURE]
+    told = coverage_and_risk(info, answers, strange, np.array([0, 0, 1, 2]))
+    assert (told["sure"], told["unsure"], told["unknown"]) == (0.5, 0.25, 0.25)
+    assert (told["risk"], told["wrong"]) == (0.5, 1)
+    assert told["curve"][0] == {"coverage": 1.0, "risk": 0.5}
+    never = coverage_and_risk(
+        replace(info, thresholds={"sure": 2.0}), answers, None, np.zeros(4, int)
+    )
+    assert never["risk"] is None
+
+
+def test_answers_are_kept_of_some_photos_and_found_by_checksum() -> None:
+    checksums = [f"{number:064x}" for number in range(1, 3001)]
+    answers = np.random.default_rng(0).dirichlet(np.ones(3), 3000)
+    kept = TestAnswers.of([name[::-1] for name in checksums], answers, np.zeros(3000, np.int64))
+    assert len(kept.keys) == 1000
+    places = kept.places()
+    assert len(places) == 1000
+    found = [number for number, name in enumerate(checksums) if key_of(name[::-1]) in places]
+    assert found[0] == 0
+    assert found[-1] == 2999
+    for number in found[:5]:
+        row = kept.probabilities[places[key_of(checksums[number][::-1])]]
+        np.testing.assert_allclose(row, answers[number], atol=1e-6)
+    again = TestAnswers.from_arrays(kept.arrays(), colour_info())
+    assert (again.labels == kept.labels).all()
+    with pytest.raises(ValueError, match="other classes"):
+        TestAnswers.from_arrays(kept.arrays() | {"probabilities": answers[:, :2]}, colour_info())
