@@ -24,7 +24,7 @@ ORDER = [
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
-    *("export", "rows", "predict", "speed", "verify"),
+    *("export", "rows", "predict", "speed", "verify", "web"),
     *(
         "examples",
         "prepare",
