@@ -24,7 +24,7 @@ ORDER = [
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
-    *("export", "rows", "predict", "speed", "verify", "web"),
+    *("export", "rows", "predict", "tallies", "speed", "verify", "web", "serve"),
     *(
         "examples",
         "prepare",

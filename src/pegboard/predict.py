@@ -24,7 +24,7 @@ from PIL import Image
 
 from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
 from pegboard.errors import PegboardError, UnusableImage
-from pegboard.images import image_bytes
+from pegboard.images import MAX_PIXELS, image_bytes
 from pegboard.inputs import fitted
 from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction, Tally, write_rows
@@ -150,13 +150,26 @@ class Predictor:
     ) -> Iterator[tuple[str | None, NDArray[np.float32] | str]]:
         return self._answer(paths, [future.result() for future in futures])
 
-    def _fit(self, read: Read) -> Pixels | str:
+    def fit(self, payload: Payload, max_pixels: int = MAX_PIXELS) -> Pixels | str:
+        """Return what the model sees of a photo, or why it sees nothing of it.
+
+        A file of a photo with more than ``max_pixels`` is refused before it is decoded.
+        """
+        return self._fit(lambda: payload, max_pixels)
+
+    def rows(self, seen: Sequence[Pixels | str], top: int = 3) -> list[Prediction]:
+        """Answer for what :meth:`fit` returned, in one batch and in its order."""
+        _check_top(top)
+        paths = [None] * len(seen)
+        return [self._prediction(*answered, top) for answered in self._answer(paths, seen)]
+
+    def _fit(self, read: Read, max_pixels: int = MAX_PIXELS) -> Pixels | str:
         """Return fitted pixels, or why there are none."""
         try:
             payload = read()
             if isinstance(payload, Image.Image):
                 payload = image_bytes(payload)
-            return fitted(payload, self.info.input)
+            return fitted(payload, self.info.input, max_pixels)
         except UnusableImage as error:
             return str(error)
         except OSError as error:

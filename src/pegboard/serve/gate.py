@@ -1,0 +1,211 @@
+"""Every request passes here: host, key, size and time; its count and its line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pegboard.serve.access import Access
+from pegboard.serve.limits import Limits
+from pegboard.serve.logs import Log
+from pegboard.serve.measures import Measures
+from pegboard.serve.problems import Problem
+from pegboard.web import HEADERS, RequestHeaders, replay, with_headers
+
+OPEN = frozenset(("/healthz", "/readyz"))
+"""Paths for those who watch over servers: they answer to any host and without the key."""
+
+WITHOUT_KEY = OPEN | {"/", "/enter", "/serve.css", "/serve.js", "/favicon.ico"}
+"""The page asks for the key itself."""
+
+PAGE_HEADERS: Mapping[str, str] = {
+    **HEADERS,
+    "content-security-policy": HEADERS["content-security-policy"].replace(
+        "img-src 'self'", "img-src 'self' blob:"
+    ),
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+}
+
+_LINGER_BYTES = 64 << 20
+_LINGER_SECONDS = 5.0
+"""What is still read of a request that was refused, so that its sender gets to read why."""
+
+
+class Gone(Exception):
+    """The client has left."""
+
+
+class Gate:
+    """Refuses, reads, counts and logs; the application behind it gets whole requests."""
+
+    def __init__(
+        self, app: ASGIApp, access: Access, limits: Limits, measures: Measures, log: Log
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._limits = limits
+        self._measures = measures
+        self._log = log
+        self._held = 0
+        self._in_progress = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of requests that are being received or answered."""
+        return self._held
+
+    @property
+    def in_progress(self) -> int:
+        """Requests that are being answered."""
+        return self._in_progress
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return  # no web sockets, and nothing to start or stop
+        told = _Told(with_headers(send, PAGE_HEADERS))
+        self._in_progress += 1
+        try:
+            await self._answer(scope, receive, told)
+        except Gone:
+            pass
+        finally:
+            self._in_progress -= 1
+            self._count(scope, told)
+
+    async def _answer(self, scope: Scope, receive: Receive, told: _Told) -> None:
+        body = bytearray()
+        try:
+            try:
+                self._check(scope)
+                await self._read(scope, receive, body)
+            except Problem as problem:
+                if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                    await _linger(scope, receive)
+                await problem.answer(told, close=True)
+                return
+            told.received = len(body)
+            try:
+                await self._app(scope, replay(bytes(body), receive), told)
+            except Exception as error:  # a defect of ours: told to the log, not to the client
+                self._log.tell("defect", "error", id=told.id, error=repr(error)[:500])
+                if told.status is None:
+                    await Problem(500, "something went wrong inside pegboard").answer(told)
+        finally:
+            self._held -= len(body)
+
+    def _check(self, scope: Scope) -> None:
+        # h11 bounds what it waits for; a head that comes in one piece is bounded here.
+        if _head_bytes(scope) > self._limits.head_bytes:
+            raise Problem(431, "the request's first line and headers are too long")
+        headers = RequestHeaders(scope)
+        path = scope["path"]
+        if path not in OPEN and not self._access.answers_to(headers.only("host")):
+            raise Problem(
+                421,
+                "this server answers to addresses and to localhost; have it answer to another "
+                "name with --allow-host NAME",
+            )
+        if path not in WITHOUT_KEY and not self._access.knows(headers):
+            raise Problem(
+                401,
+                "expected the API key, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+                {"www-authenticate": "Bearer"},
+            )
+        length = headers.only("content-length")
+        if length.isdecimal() and int(length[:20]) > self._limits.body_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"a request may hold {self._limits.body_bytes:,} bytes")
+
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
+        """Read the body within its time; every byte counts towards what all requests hold."""
+        limits = self._limits
+        ends = time.monotonic() + limits.body_seconds
+        while True:
+            left = min(limits.pause_seconds, ends - time.monotonic())
+            message = await _next(receive, left)
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > limits.body_bytes:
+                raise self._too_large()
+            if self._held + len(chunk) > limits.all_bytes:
+                raise Problem(503, "too much is being sent at the same time; try again")
+            self._held += len(chunk)
+            body += chunk
+            if not message.get("more_body"):
+                return
+
+    def _count(self, scope: Scope, told: _Told) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        status = told.status or 499
+        seconds = time.monotonic() - told.started
+        self._measures.requests.labels(route, method, str(status)).inc()
+        self._measures.seconds.labels(route).observe(seconds)
+        self._log.tell(
+            "request",
+            "error" if status == 500 else "info",
+            id=told.id,
+            method=method,
+            route=route,
+            status=status,
+            milliseconds=round(1000 * seconds, 1),
+            bytes=told.received,
+        )
+
+
+def _head_bytes(scope: Scope) -> int:
+    line = len(scope["raw_path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+class _Told:
+    """Sends an answer on, and remembers what it was."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.id = secrets.token_hex(8)
+        self.started = time.monotonic()
+        self.status: int | None = None
+        self.received = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            named = (b"x-request-id", self.id.encode())
+            message = {**message, "headers": [*message.get("headers", ()), named]}
+        await self._send(message)
+
+
+async def _next(receive: Receive, seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(max(seconds, 0)):
+            message = await receive()
+    except TimeoutError as error:
+        raise Problem(408, "the request's body did not come within the time allowed") from error
+    if message["type"] != "http.request":
+        raise Gone
+    return message
+
+
+async def _linger(scope: Scope, receive: Receive) -> None:
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return  # it waits to be told before it sends anything
+    ends, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
+    try:
+        while left > 0:
+            message = await _next(receive, ends - time.monotonic())
+            left -= len(message.get("body", b""))
+            if not message.get("more_body"):
+                return
+    except (Problem, Gone):
+        return
