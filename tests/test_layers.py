@@ -24,11 +24,12 @@ ORDER = [
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
-    *("export", "rows", "predict", "tallies", "speed", "verify", "web", "serve"),
+    *("export", "rows", "predict", "tallies", "speed", "verify", "web"),
     *(
         "examples",
         "prepare",
         "trees",
+        "serve",
         "splitting",
         "checking",
         "cleaning",

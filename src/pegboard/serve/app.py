@@ -27,6 +27,7 @@ def build_app(*routers: APIRouter) -> FastAPI:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(Exception, _defect)
     _describe(app)
     return app
 
@@ -58,6 +59,11 @@ def _problem(_: Request, error: Exception) -> Response:
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return Problem(error.status_code, str(error.detail), error.headers).response()
+
+
+def _defect(_: Request, error: Exception) -> Response:
+    # What it was goes to the log: the gate is told of it, too.
+    return Problem(500, "something went wrong inside pegboard").response()
 
 
 def _not_valid(_: Request, error: Exception) -> Response:

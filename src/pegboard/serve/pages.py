@@ -153,7 +153,8 @@ def _panel(aspect: Aspect, around: Frame) -> Panel:
         detail = words["index"].format(**dict(zip(("index", "chance"), numbers, strict=True)))
     title, verdict = words[aspect.name], words[state]
     steps = [words.get(step, step) for step in aspect.steps]
-    lines = zip(steps, _percents(aspect.before), _percents(aspect.after), strict=True)
+    before, after = (_percents(counts, len(steps)) for counts in (aspect.before, aspect.after))
+    lines = zip(steps, before, after, strict=True)
     return Panel(
         aspect.name,
         title,
@@ -176,8 +177,10 @@ def _shares(counts: tuple[int, ...], steps: int) -> list[float]:
     return [count / total for count in counts] if total else [0.0] * steps
 
 
-def _percents(counts: tuple[int, ...]) -> list[str]:
-    return [f"{share:.0%}" for share in _shares(counts, 0)]
+def _percents(counts: tuple[int, ...], steps: int) -> list[str]:
+    if not sum(counts):
+        return [""] * steps
+    return [f"{share:.0%}" for share in _shares(counts, steps)]
 
 
 def _bars(aspect: Aspect) -> tuple[Bar, ...]:
