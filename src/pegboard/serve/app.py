@@ -9,11 +9,20 @@ from starlette.exceptions import HTTPException
 
 from pegboard import __version__
 from pegboard.serve import schema
+from pegboard.serve.gate import OPEN
 from pegboard.serve.problems import Problem
 
 
-def build_app(*routers: APIRouter) -> FastAPI:
-    """Return the application; it is to stand behind a :class:`pegboard.serve.gate.Gate`."""
+def build_app(*routers: APIRouter, needs_key: bool) -> FastAPI:
+    """Return the application; it is to stand behind a :class:`pegboard.serve.gate.Gate`.
+
+    Parameters
+    ----------
+    routers
+        Its routes.
+    needs_key
+        Whether the description says that a key is asked for; the gate does the asking.
+    """
     app = FastAPI(
         title="pegboard serve",
         version=__version__,
@@ -28,11 +37,11 @@ def build_app(*routers: APIRouter) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(Exception, _defect)
-    _describe(app)
+    _describe(app, needs_key=needs_key)
     return app
 
 
-def _describe(app: FastAPI) -> None:
+def _describe(app: FastAPI, *, needs_key: bool) -> None:
     """Describe what FastAPI does not see: the shape of errors, and the key."""
     description = app.openapi()
     parts = description.setdefault("components", {})
@@ -40,15 +49,14 @@ def _describe(app: FastAPI) -> None:
     parts.setdefault("schemas", {})["Problem"] = schema.Problem.model_json_schema(
         ref_template=template
     )
-    parts["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
     # FastAPI leaves null out of examples.
     answer = description["paths"]["/v1/predict"]["post"]["responses"]["200"]
     answer["content"]["application/json"]["example"] = schema.ANSWER_EXAMPLE
-    # An empty requirement says that a server may be without a key.
-    description["security"] = [{}, {"bearer": []}, {"header": []}]
+    if needs_key:
+        parts["securitySchemes"] = schema.KEYS
+        description["security"] = [{name: []} for name in schema.KEYS]
+        for path in OPEN:
+            description["paths"][path]["get"]["security"] = []
 
 
 def _problem(_: Request, error: Exception) -> Response:

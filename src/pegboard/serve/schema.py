@@ -139,6 +139,12 @@ PHOTOS_BODY = {
     }
 }
 
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+"""Either of the two ways to give the key."""
+
 _REASONS = {
     400: "The request or its form cannot be read.",
     401: "The API key is missing or wrong.",

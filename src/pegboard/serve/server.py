@@ -111,7 +111,8 @@ class ModelServer:
         service = api.Service(self._models, self._engine, self._explainer, limits, self._measures)
         connections = Connections(limits)
         site = Site(service, access, self._drift, feedback)
-        app = build_app(api.routes(service), site.router())
+        routers = api.routes(service), site.router()
+        app = build_app(*routers, needs_key=access.key is not None)
         gate = Gate(app, access, limits, self._measures, self._log)
         self._measures.tell_model(self._models.current())
         self._measures.watch(
