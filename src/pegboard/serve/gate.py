@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
 import traceback
@@ -164,6 +165,9 @@ def _head_bytes(scope: Scope) -> int:
     return line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
+_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count(1)
+"""Of which a request's name is made: random bytes for each would cost a tenth of its time."""
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -172,7 +176,7 @@ class _Told:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.id = secrets.token_hex(8)
+        self.id = f"{_PROCESS}-{next(_NUMBERS)}"
         self.started = time.monotonic()
         self.status: int | None = None
         self.received = 0
