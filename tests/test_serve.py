@@ -307,6 +307,33 @@ class TestLimits:
         connection.request("POST", "/v1/predict", chunks(), encode_chunked=True)
         assert connection.getresponse().status == 413
 
+    def test_one_byte_too_many_is_told_at_once(self, small: Client) -> None:
+        # Read on for five seconds would be too late for this client.
+        connection = small.connect(timeout=4)
+        connection.request("POST", "/v1/predict", iter([bytes(20_001)]), encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+    def test_bytes_of_all_requests_together(self, small: Client) -> None:
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n"
+        held = []
+        for _ in range(4):
+            held.append(socket.create_connection((small.host, small.port), timeout=20))
+            held[-1].sendall(head + bytes(15_000))
+        answers = [one.recv(200) for one in held]
+        # The fourth is one too many; the others are given up when they go on no more.
+        assert [answer[9:12] for answer in answers].count(b"503") == 1
+        for one in held:
+            one.close()
+        patiently(lambda: bytes_held(small) == 0)
+        assert small.post("/v1/predict", picture(size=(20, 20))).status == 200
+
+    def test_who_leaves_early_leaves_nothing_behind(self, small: Client) -> None:
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n"
+        for sent in (b"POST", head, head + bytes(9_000), head + bytes(20_000)):
+            with socket.create_connection((small.host, small.port), timeout=20) as connection:
+                connection.sendall(sent)
+        patiently(lambda: bytes_held(small) == 0)
+
     def test_photos(self, small: Client) -> None:
         photos = [("a.png", picture(size=(8, 8)))] * 4
         assert "3 photos, found 4" in small.send_photos(photos).problem(413)["detail"]
@@ -441,6 +468,9 @@ class TestKey:
     def test_with_it_all_is(self, locked: Client, headers: dict[str, str]) -> None:
         assert locked.ask("POST", "/v1/predict", picture(), headers).status == 200
         assert locked.ask("GET", "/metrics", None, headers).status == 200
+
+    def test_who_sends_much_without_it_is_still_told(self, locked: Client) -> None:
+        locked.post("/v1/predict", bytes(5_000_000)).problem(401)
 
     def test_those_who_watch_need_none(self, locked: Client) -> None:
         assert locked.get("/readyz").status == 200
@@ -594,6 +624,22 @@ class TestTheCommand:
         assert "secret" not in stream.getvalue()
         assert [line["event"] for line in lines][:: len(lines) - 1] == ["started", "stopped"]
 
+    def test_it_listens_on_this_machine_only(self, client: Client) -> None:
+        # 127.0.0.2 is this machine too, and nothing listens there.
+        with pytest.raises(OSError, match=r"refused|timed out"):
+            socket.create_connection(("127.0.0.2", client.port), timeout=5)
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::1", "localhost"])  # noqa: S104
+    def test_it_listens_where_it_is_told(self, bundle: Path, host: str) -> None:
+        try:
+            with serving(bundle, host=host) as server:
+                client = Client(server.address)
+                assert client.post("/v1/predict", picture()).status == 200
+                status = client.get("/v1/model", host="192.168.1.7:8000").status
+                assert status == (200 if host == "0.0.0.0" else 421)  # noqa: S104
+        except PegboardError as error:
+            pytest.skip(f"this machine has no {host}: {error}")
+
     def test_a_port_that_is_taken_is_told_in_one_line(self, bundle: Path) -> None:
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
@@ -607,6 +653,11 @@ class TestTheCommand:
             Limits(queue=3, photos=4)
         with pytest.raises(PegboardError, match="seconds: expected more than 0"):
             Limits(seconds=0)
+
+
+def bytes_held(client: Client) -> float:
+    lines = client.get("/metrics").body.decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("pegboard_request_b"))
 
 
 def waiting(client: Client) -> float:

@@ -8,6 +8,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,21 +82,20 @@ class Gate:
             self._count(scope, told)
 
     async def _answer(self, scope: Scope, receive: Receive, told: _Told) -> None:
-        body = bytearray()
+        incoming = _Incoming(receive)
         try:
-            try:
-                self._check(scope)
-                await self._read(scope, receive, body)
-            except Problem as problem:
-                if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                    await _linger(scope, receive)
-                await problem.answer(told, close=True)
-                return
-            told.received = len(body)
-            try:
-                await self._app(scope, replay(bytes(body), receive), told)
-            except Exception:  # a defect of ours: told to the log, not to the client
-                self._log.tell("defect", "error", id=told.id, traceback=traceback.format_exc())
+            self._check(scope)
+            body = await self._read(incoming)
+        except Problem as problem:
+            if problem.status != HTTPStatus.REQUEST_TIMEOUT:
+                await _linger(scope, incoming)
+            await problem.answer(told, close=True)
+            return
+        told.received = len(body)
+        try:
+            await self._app(scope, replay(body, receive), told)
+        except Exception:  # a defect of ours: told to the log, not to the client
+            self._log.tell("defect", "error", id=told.id, traceback=traceback.format_exc())
         finally:
             self._held -= len(body)
 
@@ -124,22 +124,26 @@ class Gate:
     def _too_large(self) -> Problem:
         return Problem(413, f"a request may hold {self._limits.body_bytes:,} bytes")
 
-    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
-        """Read the body within its time; every byte counts towards what all requests hold."""
+    async def _read(self, incoming: _Incoming) -> bytes:
+        """Return the body, if it comes in time; what all requests hold counts every byte."""
         limits = self._limits
         ends = time.monotonic() + limits.body_seconds
-        while True:
-            left = min(limits.pause_seconds, ends - time.monotonic())
-            message = await _next(receive, left)
-            chunk = message.get("body", b"")
-            if len(body) + len(chunk) > limits.body_bytes:
-                raise self._too_large()
-            if self._held + len(chunk) > limits.all_bytes:
-                raise Problem(503, "too much is being sent at the same time; try again")
-            self._held += len(chunk)
-            body += chunk
-            if not message.get("more_body"):
-                return
+        parts: list[bytes] = []
+        held = 0
+        try:
+            while not incoming.is_whole:
+                part = await incoming.next(min(limits.pause_seconds, ends - time.monotonic()))
+                if held + len(part) > limits.body_bytes:
+                    raise self._too_large()
+                if self._held + len(part) > limits.all_bytes:
+                    raise Problem(503, "too much is being sent at the same time; try again")
+                held += len(part)
+                self._held += len(part)
+                parts.append(part)
+            return b"".join(parts)
+        except BaseException:
+            self._held -= held
+            raise
 
     def _count(self, scope: Scope, told: _Told) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -189,26 +193,40 @@ class _Told:
         await self._send(message)
 
 
-async def _next(receive: Receive, seconds: float) -> Message:
-    try:
-        async with asyncio.timeout(max(seconds, 0)):
-            message = await receive()
-    except TimeoutError as error:
-        raise Problem(408, "the request's body did not come within the time allowed") from error
-    if message["type"] != "http.request":
-        raise Gone
-    return message
+class _Incoming:
+    """A request's body, part by part."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_whole = False
+
+    async def next(self, seconds: float) -> bytes:
+        """Return the next bytes, if they come within some seconds.
+
+        Raises
+        ------
+        Problem
+            408 when they do not.
+        Gone
+            When the client has left.
+        """
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise Problem(408, "the request's body did not come within the time allowed") from error
+        if message["type"] != "http.request":
+            raise Gone
+        self.is_whole = not message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
 
 
-async def _linger(scope: Scope, receive: Receive) -> None:
+async def _linger(scope: Scope, incoming: _Incoming) -> None:
+    """Read on for a while: to close while somebody sends would lose them the answer."""
     if any(name == b"expect" for name, _ in scope["headers"]):
         return  # it waits to be told before it sends anything
     ends, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
-    try:
-        while left > 0:
-            message = await _next(receive, ends - time.monotonic())
-            left -= len(message.get("body", b""))
-            if not message.get("more_body"):
-                return
-    except (Problem, Gone):
-        return
+    with suppress(Problem):
+        while left > 0 and not incoming.is_whole:
+            left -= len(await incoming.next(ends - time.monotonic()))

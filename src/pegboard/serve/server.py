@@ -141,8 +141,8 @@ class ModelServer:
     def address(self) -> str:
         """What to open in a browser."""
         host, port = self._socket.getsockname()[:2]
-        shown = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, host)  # noqa: S104
-        return f"http://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{port}/"
+        shown = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
 
     @property
     def models(self) -> Models:
