@@ -66,7 +66,14 @@ MAY_IMPORT_TORCH = {
     "export",
     "dryrun",
 }
-LIGHT = ["pegboard", "pegboard.cli", "pegboard.predict", "pegboard.embed", "pegboard.report"]
+LIGHT = [
+    "pegboard",
+    "pegboard.cli",
+    "pegboard.predict",
+    "pegboard.embed",
+    "pegboard.report",
+    "pegboard.serve.server",
+]
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -131,7 +138,7 @@ def test_importing_loads_no_torch(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["serve", "--help"]])
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     script = (
         "import sys\n"

@@ -21,7 +21,9 @@
   const trouble = (text) => {
     byId('trouble').textContent = text;
     byId('trouble').hidden = !text;
-    if (text) tell('');
+    if (!text) return;
+    tell('');
+    byId('trouble').scrollIntoView({ block: 'nearest' });
   };
 
   const send = async (url, options) => {
@@ -187,6 +189,7 @@
         trouble('');
         byId('correction').open = false;
         tell(fill(words.stored, { label }));
+        byId('said').scrollIntoView({ block: 'nearest' });
       } catch (error) {
         trouble(fill(words.failed, { why: error.message }));
       }
