@@ -16,7 +16,7 @@ from small_bundle import colour_bundle, plain
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    return Models(colour_bundle(tmp_path / "colours.pegboard"), 1).current()
+    return Models(colour_bundle(tmp_path / "colours.pegboard")).current()
 
 
 def one_photo(model: Model):  # type: ignore[no-untyped-def]

@@ -143,7 +143,7 @@ class TestOtherRoutes:
         assert told["classes"] == ["red", "green", "blue"]
         assert told["limits"]["photos"] == Limits().photos
         assert told["figures"]["accuracy"] == 0.91
-        assert told["sha256"] == Models(bundle, 1).current().sha256
+        assert told["sha256"] == Models(bundle).current().sha256
 
     @pytest.mark.parametrize(("path", "status"), [("/healthz", "ok"), ("/readyz", "ready")])
     def test_health(self, client: Client, path: str, status: str) -> None:
@@ -531,7 +531,7 @@ class TestReload:
         path = colour_bundle(tmp_path / "model.pegboard")
         whole = path.read_bytes()
         told: list[tuple[str, str]] = []
-        models = Models(path, 1, lambda outcome, _, why: told.append((outcome, why)))
+        models = Models(path, lambda outcome, _, why: told.append((outcome, why)))
         first = models.current()
         path.write_bytes(whole[:-500])
         assert not models.look()  # not at rest yet

@@ -1,8 +1,9 @@
 """Answering many requests at once: decoding in threads, the network in batches.
 
-A photo is decoded by the first free thread. Whatever is decoded when the network is free goes
-through it together, whichever requests it came with: nothing waits for a batch to fill, and
-batches grow by themselves when requests come faster than they are answered.
+A photo is decoded by the first free thread. On each core one thread has the network; when it is
+free, it takes its share of whatever is decoded by then, whichever requests it came with. Nothing
+waits for a batch to fill, no core waits for another, and batches grow by themselves when requests
+come faster than they are answered.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from pegboard.bundle import AT_ONCE
 from pegboard.photos import Pixels
 from pegboard.rows import Prediction
 from pegboard.serve.models import Model
 from pegboard.threads import default_threads
 
-BATCH = 16
-"""Photos that pass the network together at most: what comes next should not wait for long."""
+BATCH = AT_ONCE
+"""Photos that one thread takes together at most."""
 
 
 class QueueFull(Exception):
@@ -56,9 +58,9 @@ class Engine:
     pixels
         Most pixels of a photo.
     threads
-        For decoding; None for as many as there are cores.
+        For decoding, and for the network; None for as many as there are cores.
     observer
-        Told of every batch, in the network's thread.
+        Told of every batch, in the network's threads.
     """
 
     def __init__(
@@ -76,9 +78,14 @@ class Engine:
         self._waiting = 0
         self._is_open = True
         self._seen: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._decoders = ThreadPoolExecutor(threads or default_threads(), "decode")
-        self._network = threading.Thread(target=self._answer_all, name="network", daemon=True)
-        self._network.start()
+        count = threads or default_threads()
+        self._decoders = ThreadPoolExecutor(count, "decode")
+        self._networks = [
+            threading.Thread(target=self._answer_all, name="network", daemon=True)
+            for _ in range(count)
+        ]
+        for network in self._networks:
+            network.start()
 
     @property
     def waiting(self) -> int:
@@ -119,8 +126,10 @@ class Engine:
                 return
             self._is_open = False
         self._decoders.shutdown(wait=True)
-        self._seen.put(None)
-        self._network.join()
+        for _ in self._networks:
+            self._seen.put(None)
+        for network in self._networks:
+            network.join()
 
     def _done(self, _: Future[Prediction]) -> None:
         with self._lock:
@@ -145,12 +154,13 @@ class Engine:
                     self._answer(wanted)
 
     def _next_jobs(self) -> list[Job]:
-        """Wait for a photo; return it with those that are decoded by now. Empty at the end."""
+        """Wait for a photo; return it with a share of those decoded by now. Empty at the end."""
         jobs: list[Job] = []
         job = self._seen.get()
+        share = -(-self._seen.qsize() // len(self._networks))
         while job is not None:
             jobs.append(job)
-            if len(jobs) == BATCH:
+            if len(jobs) >= min(share, BATCH):
                 return jobs
             try:
                 job = self._seen.get_nowait()

@@ -49,9 +49,7 @@ class Models:
     Parameters
     ----------
     path
-        The bundle.
-    threads
-        CPU threads; None for as many as there are cores.
+        The bundle. Its network answers on one thread; several may ask it at the same time.
     tell
         Told of every attempt after the first.
 
@@ -64,11 +62,9 @@ class Models:
     def __init__(
         self,
         path: Path,
-        threads: int | None = None,
         tell: Tell = lambda outcome, model, why: None,
     ) -> None:
         self._path = path
-        self._threads = threads
         self._tell = tell
         self._read_at = self._looked_at = _stamp(path)
         self._model = self._load()
@@ -129,18 +125,16 @@ class Models:
                 self.look()
 
     def _load(self) -> Model:
-        predictor = Predictor(read_bundle(self._path), self._threads)
+        predictor = Predictor(read_bundle(self._path), threads=1)
         _warm_up(predictor)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Model(predictor, _file_sha256(self._path), now)
 
 
 def _warm_up(predictor: Predictor) -> None:
-    """Answer once for one photo and once for two: setting the network up takes its time."""
-    shape = predictor.info.input.shape
+    """Answer once: setting the network up takes its time, and shows whether it runs."""
     try:
-        for count in (1, 2):
-            predictor.probabilities(np.zeros((count, *shape), np.uint8))
+        predictor.probabilities(np.zeros((1, *predictor.info.input.shape), np.uint8))
     except PegboardError:
         raise
     except Exception as error:  # ONNX Runtime has a dozen classes and no common base

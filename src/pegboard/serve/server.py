@@ -98,7 +98,7 @@ class ModelServer:
         feedback = None
         if settings.feedback is not None:
             feedback = Feedback(settings.feedback, limits.pixels)
-        self._models = Models(bundle, settings.threads, self._told)
+        self._models = Models(bundle, self._told)
         self._socket = listen(settings.port, settings.host)
         self._engine = Engine(
             most=limits.queue,
@@ -106,7 +106,7 @@ class ModelServer:
             threads=settings.threads,
             observer=self._observe,
         )
-        self._explainer = Explainer(limits.pixels)
+        self._explainer = Explainer(limits.pixels, settings.threads)
         access = access_for(settings.host, settings.names, settings.key)
         service = api.Service(self._models, self._engine, self._explainer, limits, self._measures)
         connections = Connections(limits)
