@@ -26,14 +26,16 @@ from model_server import Client, form, many_pictures, picture, serving
 from pegboard.bundle import write_bundle
 from pegboard.errors import PegboardError
 from pegboard.images import to_pixels
+from pegboard.inputs import InputSpec
 from pegboard.predict import Predictor
 from pegboard.serve.limits import Limits
 from pegboard.serve.logs import Log
 from pegboard.serve.models import LOOK_SECONDS, Models
 from pegboard.serve.server import ModelServer, Settings
-from small_bundle import colour_bundle, colour_info, colour_onnx
+from small_bundle import SPEC, colour_bundle, colour_info, colour_onnx
 
 KEY = "a-key-of-many-letters"
+LARGE = InputSpec(100, 100, 3, fit="squash")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,24 @@ class TestPredict:
         sent = [(f"{number}.jpg", photo) for number, photo in enumerate(photos[:32])]
         together = client.send_photos(sent).json["photos"]
         assert [row | {"path": None} for row in together] == expected[:32]
+
+    @pytest.mark.parametrize(
+        "spec", [SPEC, InputSpec(100, 100, 3, fit="squash")], ids=["small", "large"]
+    )
+    def test_several_threads_answer_the_same(self, tmp_path: Path, spec: InputSpec) -> None:
+        """Small photos pass the network in batches, large ones one to a thread."""
+        path = tmp_path / "colours.pegboard"
+        write_bundle(path, onnx=colour_onnx(spec), info=colour_info(input=spec))
+        photos = many_pictures(64, seed=1)
+        expected = [row.to_json() for row in Predictor.load(path, 1).predict(photos)]
+        with serving(path, threads=3) as server, ThreadPoolExecutor(16) as pool:
+            client = Client(server.address)
+            answers = list(pool.map(lambda photo: client.post("/v1/predict", photo), photos))
+            figures = client.get("/metrics").body.decode()
+        assert [answer.json["photos"][0] for answer in answers] == expected
+        assert "pegboard_batch_photos_sum 64.0" in figures
+        if spec != SPEC:
+            assert "pegboard_batch_photos_count 64.0" in figures
 
     @pytest.mark.parametrize(
         "kind", ["text/html", "application/x-www-form-urlencoded", "image/gif"]

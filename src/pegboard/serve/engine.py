@@ -15,14 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from pegboard.bundle import AT_ONCE
 from pegboard.photos import Pixels
 from pegboard.rows import Prediction
 from pegboard.serve.models import Model
 from pegboard.threads import default_threads
-
-BATCH = AT_ONCE
-"""Photos that one thread takes together at most."""
 
 
 class QueueFull(Exception):
@@ -160,7 +156,7 @@ class Engine:
         share = -(-self._seen.qsize() // len(self._networks))
         while job is not None:
             jobs.append(job)
-            if len(jobs) >= min(share, BATCH):
+            if len(jobs) >= min(share, job.model.batch):
                 return jobs
             try:
                 job = self._seen.get_nowait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pegboard.bundle import read_bundle
+from pegboard.bundle import AT_ONCE, read_bundle
+from pegboard.bundle.network import APART_VALUES
 from pegboard.errors import BundleError, PegboardError
 from pegboard.predict import Predictor
 
@@ -37,6 +39,12 @@ class Model:
     def name(self) -> str:
         """The model's name."""
         return self.predictor.info.name
+
+    @property
+    def batch(self) -> int:
+        """Photos that one thread takes together at most: one where more gain nothing."""
+        is_large = math.prod(self.predictor.info.input.shape) >= APART_VALUES
+        return 1 if is_large else AT_ONCE
 
 
 Tell = Callable[[str, Model | None, str], None]
