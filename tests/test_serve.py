@@ -630,6 +630,29 @@ class TestTheCommand:
             with pytest.raises(OSError, match="refused"):
                 client.get("/healthz")
 
+    def test_it_says_where_it_listens(self, bundle: Path) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "pegboard.cli",
+            "serve",
+            str(bundle),
+            "--port",
+            "0",
+            "--json",
+        ]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, b"}\n")
+            told = json.loads(b"".join(lines) + b"}")
+            assert told["model"] == "colours:tiny"
+            assert Client(told["address"]).get("/v1/model").json["sha256"] == told["sha256"]
+            process.terminate()
+            assert process.stdout.read() == b""
+            assert process.wait(30) == 0
+
     def test_a_log_holds_no_photo_and_no_name(self, bundle: Path) -> None:
         stream = io.StringIO()
         with serving(bundle, Log(stream)) as server:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pegboard.cli.options import debug_option, threads_option
-from pegboard.cli.output import tell
+from pegboard.cli.options import debug_option, json_option, threads_option
+from pegboard.cli.output import show_json, tell
 
 _MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -93,8 +94,9 @@ _MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     help="Connections at once; the one that stalls longest makes room.",
 )
 @threads_option
+@json_option
 @debug_option
-def serve_command(bundle: Path, debug: bool, **options: Any) -> None:
+def serve_command(bundle: Path, as_json: bool, debug: bool, **options: Any) -> None:
     """Answer requests about photos over HTTP, and on a page with a camera.
 
     The model is read again when its file changes, or on SIGHUP. Ctrl-C or SIGTERM answers what
@@ -111,9 +113,17 @@ def serve_command(bundle: Path, debug: bool, **options: Any) -> None:
     from pegboard.serve.server import ModelServer
 
     server = ModelServer(bundle, _settings(**options))
-    tell(f"serving {server.models.current().name}: {server.address}")
+    server.run(ready=lambda: _tell(server, as_json))
+
+
+def _tell(server: Any, as_json: bool) -> None:
+    model = server.models.current()
+    if as_json:
+        show_json({"address": server.address, "model": model.name, "sha256": model.sha256})
+        sys.stdout.flush()
+        return
+    tell(f"serving {model.name}: {server.address}")
     tell("Ctrl-C ends it once all that was asked is answered")
-    server.run()
 
 
 def _settings(
