@@ -34,6 +34,7 @@ from pegboard.report.cards import write_cards
 from pegboard.report.run import Run
 from pegboard.runs import RUNS, RunFolder, read_json, write_json
 from pegboard.significance import compare_models
+from pegboard.tallies import Tallies
 
 PROGRAM = [sys.executable, "-m", "pegboard.cli"]
 
@@ -655,7 +656,10 @@ class TestCards:
             assert files.card.read_text("utf-8") == bundle.card
             assert files.card_page.read_text("utf-8") == bundle.card_page
             assert bundle.info.data["name"] == "photos"
-            assert sum(bundle.info.data["train"].values()) == bundle.info.data["counts"]["train"]
+            counts = bundle.info.data["counts"]
+            assert sum(bundle.info.data["train"].values()) == counts["train"]
+            known = Tallies.from_json(bundle.info.data["baseline"])
+            assert known.photos == sum(known.labels.values()) == counts["validation"]
 
     def test_report_makes_them_again(self, here: Path) -> None:
         files = RunFolder(here / RUNS / "shapes-2").model("lm")

@@ -24,14 +24,15 @@ ORDER = [
     *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
-    *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "speed", "verify"),
-    "release",
+    *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "tallies", "speed"),
+    *("verify", "release", "web"),
     *(
         "growing",
         "examples",
         "prepare",
         "trees",
         "sorting",
+        "serve",
         "splitting",
         "checking",
         "cleaning",
@@ -68,7 +69,14 @@ MAY_IMPORT_TORCH = {
     "export",
     "dryrun",
 }
-LIGHT = ["pegboard", "pegboard.cli", "pegboard.predict", "pegboard.embed", "pegboard.report"]
+LIGHT = [
+    "pegboard",
+    "pegboard.cli",
+    "pegboard.predict",
+    "pegboard.embed",
+    "pegboard.report",
+    "pegboard.serve.server",
+]
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -133,7 +141,7 @@ def test_importing_loads_no_torch(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["serve", "--help"]])
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     script = (
         "import sys\n"

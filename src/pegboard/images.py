@@ -270,14 +270,19 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
             return _as_pixels(_oriented(image, kind))
 
 
-def to_pixels(payload: bytes | NDArray[np.uint8], *, at_least: int | None = None) -> Pixels:
+def to_pixels(
+    payload: bytes | NDArray[np.uint8],
+    *,
+    at_least: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Pixels:
     """Return pixels of what :meth:`Source.read` gave: file bytes, or an array row.
 
     Parameters
     ----------
     payload
         A file's bytes, or ``(h, w)``, ``(h, w, 1)`` or ``(h, w, 3)`` uint8.
-    at_least
+    at_least, max_pixels
         As for :func:`decode`.
 
     Raises
@@ -286,7 +291,7 @@ def to_pixels(payload: bytes | NDArray[np.uint8], *, at_least: int | None = None
         As :func:`decode`; ``unsupported`` for an array of another shape or type.
     """
     if isinstance(payload, (bytes, bytearray, memoryview)):
-        return decode(bytes(payload), at_least=at_least)
+        return decode(bytes(payload), at_least=at_least, max_pixels=max_pixels)
     pixels = payload[:, :, None] if payload.ndim == 2 else payload
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
         raise UnusableImage(

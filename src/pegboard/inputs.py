@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pegboard.errors import BundleError, UnusableImage
-from pegboard.images import to_pixels
+from pegboard.images import MAX_PIXELS, to_pixels
 from pegboard.photos import Pixels
 
 Fit = Literal["crop", "letterbox", "squash"]
@@ -86,7 +86,9 @@ class InputSpec:
         return replace(self, fit=fit)
 
 
-def fitted(payload: bytes | NDArray[np.uint8], spec: InputSpec) -> Pixels:
+def fitted(
+    payload: bytes | NDArray[np.uint8], spec: InputSpec, max_pixels: int = MAX_PIXELS
+) -> Pixels:
     """Return what a model sees of a photo: from a file's bytes, or from pixels.
 
     A large JPEG is decoded at the least scale that still has the pixels the model needs.
@@ -97,6 +99,8 @@ def fitted(payload: bytes | NDArray[np.uint8], spec: InputSpec) -> Pixels:
         A file's bytes, or ``(h, w)``, ``(h, w, 1)`` or ``(h, w, 3)`` uint8.
     spec
         The model's input specification.
+    max_pixels
+        Files of larger photos are refused before they are decoded.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def fitted(payload: bytes | NDArray[np.uint8], spec: InputSpec) -> Pixels:
     UnusableImage
         When the payload cannot be decoded or holds no pixels.
     """
-    pixels = to_pixels(payload, at_least=max(spec.height, spec.width))
+    pixels = to_pixels(payload, at_least=max(spec.height, spec.width), max_pixels=max_pixels)
     if pixels.size == 0:
         raise UnusableImage("empty", f"the photo has no pixels: {pixels.shape}")
     return fit_image(pixels, spec)

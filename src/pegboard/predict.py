@@ -24,7 +24,7 @@ from PIL import Image
 from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
 from pegboard.errors import PegboardError, UnusableImage
-from pegboard.images import image_bytes
+from pegboard.images import MAX_PIXELS, image_bytes
 from pegboard.inputs import fitted
 from pegboard.occlusion import heat_overlay, occlusion_map
 from pegboard.photo_files import STDIN, read_photo
@@ -225,8 +225,10 @@ class Predictor:
             place = self.info.classes.index(label)
         return heat_overlay(photo, occlusion_map(self.probabilities, photo, place))
 
-    def fitted(self, payload: Payload) -> Pixels:
+    def fitted(self, payload: Payload, max_pixels: int = MAX_PIXELS) -> Pixels:
         """Return a photo as the model sees it, ``info.input.shape`` uint8.
+
+        A file of a photo with more than ``max_pixels`` is refused before it is decoded.
 
         Raises
         ------
@@ -235,7 +237,7 @@ class Predictor:
         """
         if isinstance(payload, Image.Image):
             payload = image_bytes(payload)
-        return fitted(payload, self.info.input)
+        return fitted(payload, self.info.input, max_pixels)
 
     def _ready(self) -> Network:
         with self._lock:
@@ -294,10 +296,23 @@ class Predictor:
     ) -> Iterator[Seen]:
         return self._answer(paths, [future.result() for future in futures])
 
-    def _fit(self, read: Read) -> Pixels | str:
+    def fit(self, payload: Payload, max_pixels: int = MAX_PIXELS) -> Pixels | str:
+        """Return what the model sees of a photo, or why it sees nothing of it.
+
+        A file of a photo with more than ``max_pixels`` is refused before it is decoded.
+        """
+        return self._fit(lambda: payload, max_pixels)
+
+    def rows(self, seen: Sequence[Pixels | str], top: int = 3) -> list[Prediction]:
+        """Answer for what :meth:`fit` returned, in one batch and in its order."""
+        _check_top(top)
+        paths = [None] * len(seen)
+        return [self._prediction(answered, top) for answered in self._answer(paths, seen)]
+
+    def _fit(self, read: Read, max_pixels: int = MAX_PIXELS) -> Pixels | str:
         """Return fitted pixels, or why there are none."""
         try:
-            return self.fitted(read())
+            return self.fitted(read(), max_pixels)
         except UnusableImage as error:
             return str(error)
         except OSError as error:

@@ -47,7 +47,8 @@ class BundleInfo:
     figures
         The model's row of the leaderboard.
     data
-        What it learned from and was tested on (:func:`data_facts`); empty if not stored.
+        What it learned from and was tested on (:func:`data_facts`), and in ``baseline`` what
+        validation photos are like to it, as counts; empty if not stored.
     parity
         Comparison with the trained model; None when there was none to compare with.
     graph

@@ -20,6 +20,7 @@ from pegboard.cli.output import tell
 from pegboard.cli.parts import models_command, split_command
 from pegboard.cli.review import apply_command, review_command
 from pegboard.cli.runs import report_command, runs_group
+from pegboard.cli.serve import serve_command
 from pegboard.cli.use import export_command, predict_command, verify_command
 from pegboard.errors import Interrupted, PegboardError
 
@@ -146,6 +147,7 @@ for command in (
     export_command,
     verify_command,
     predict_command,
+    serve_command,
     example_photos_command,
 ):
     cli.add_command(command)

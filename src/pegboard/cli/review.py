@@ -97,7 +97,8 @@ def _review(
     for module in ("fastapi", "uvicorn"):
         require_extra(module, "review")
     from pegboard.review.opening import open_review
-    from pegboard.review.server import ReviewServer, open_browser
+    from pegboard.review.server import ReviewServer
+    from pegboard.web import open_browser
 
     opened = open_review(target, **options)
     server = ReviewServer(opened.review, port, opened.next_commands)

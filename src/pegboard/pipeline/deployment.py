@@ -7,15 +7,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pegboard.bundle import BundleInfo, rewrite_info
 from pegboard.errors import BundleError, PegboardError
 from pegboard.finish import bundle
 from pegboard.leaderboard import ModelRow
 from pegboard.pipeline.active_run import ActiveRun
 from pegboard.pipeline.training import Outcome
+from pegboard.predict import Predictor
 from pegboard.speed import measure
+from pegboard.tallies import tallied
 
 SPEED_PHOTOS = 64
+
+BASELINE_PHOTOS = 128
+"""Validation photos that are counted: a change of a tenth of the photos shows against so many."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Deployed:
     path: Path
     info: BundleInfo
     speed: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    """What validation photos are like to it, as counts (:class:`pegboard.tallies.Tallies`)."""
 
 
 def deploy(run: ActiveRun, outcome: Outcome) -> Deployed | None:
@@ -42,11 +52,23 @@ def deploy(run: ActiveRun, outcome: Outcome) -> Deployed | None:
         run.warn(f"{outcome.name} has no bundle: {error}")
         return None
     payloads = [run.photos.payload(int(index)) for index in task.test[:SPEED_PHOTOS]]
+    baseline = _baseline(run, path, task.validation)
     try:
-        return Deployed(path, info, asdict(measure(path, payloads, threads=run.threads)))
+        speed = asdict(measure(path, payloads, threads=run.threads))
     except PegboardError as error:
         run.warn(str(error))
-        return Deployed(path, info)
+        speed = {}
+    return Deployed(path, info, speed, baseline)
+
+
+def _baseline(run: ActiveRun, path: Path, validation: NDArray[np.int64]) -> dict[str, Any]:
+    """Count what some validation photos are like to a bundle, to tell later what has changed."""
+    places = np.linspace(0, len(validation) - 1, min(len(validation), BASELINE_PHOTOS))
+    predictor = Predictor.load(path, run.threads)
+    seen = [
+        predictor.fit(run.photos.payload(int(validation[place]))) for place in places.astype(int)
+    ]
+    return tallied(zip(seen, predictor.rows(seen), strict=True)).to_json()
 
 
 def with_final_figures(row: ModelRow, deployed: Deployed, data: Mapping[str, Any]) -> ModelRow:
@@ -54,7 +76,8 @@ def with_final_figures(row: ModelRow, deployed: Deployed, data: Mapping[str, Any
 
     The size stands in the file whose size it is, so it is written until it holds.
     """
-    path, info = deployed.path, replace(deployed.info, data=data)
+    known = {**data, "baseline": deployed.baseline}
+    path, info = deployed.path, replace(deployed.info, data=known)
     for _ in range(4):
         if row.size_bytes == path.stat().st_size:
             break

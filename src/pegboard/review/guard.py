@@ -13,26 +13,12 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pegboard.web import RequestHeaders, replay, with_headers
 
 MOST_BYTES = 64 * 1024
 """Of what a page sends: a bulk decision about some hundred photos has 2 KB."""
-
-POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-HEADERS = {
-    "content-security-policy": POLICY,
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    # Not no-referrer: a browser would then send the origin "null" with forms.
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
 
 
 def _secret() -> str:
@@ -105,7 +91,7 @@ class Guard:
         """Answer 4xx, or hand the request on; every answer gets the headers."""
         if scope["type"] != "http":
             return  # no web sockets, and nothing to start or stop
-        guarded = _with_headers(send)
+        guarded = with_headers(send)
         refusal = self._refusal(scope)
         if refusal is not None:
             await _answer(guarded, *refusal)
@@ -114,10 +100,10 @@ class Guard:
         if body is None:
             await _answer(guarded, 413, f"more than {MOST_BYTES} bytes were sent")
             return
-        await self._app(scope, _replay(body, receive), guarded)
+        await self._app(scope, replay(body, receive), guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = _Headers(scope)
+        headers = RequestHeaders(scope)
         host = headers.only("host")
         if host not in self._access.hosts:
             return 403, "this server answers to 127.0.0.1 and localhost only"
@@ -134,7 +120,7 @@ class Guard:
         return len(keys) == 1 and self._access.admits(keys[0])
 
     @staticmethod
-    def _refusal_to_change(headers: _Headers, host: str) -> tuple[int, str] | None:
+    def _refusal_to_change(headers: RequestHeaders, host: str) -> tuple[int, str] | None:
         if headers.only("origin") != f"http://{host}":
             return 403, "the request does not come from a page of this server"
         if headers.only("sec-fetch-site") not in ("", "same-origin"):
@@ -143,22 +129,6 @@ class Guard:
         if kind != "application/x-www-form-urlencoded":
             return 415, "expected a form"
         return None
-
-
-class _Headers:
-    """A request's headers."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._pairs = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
-
-    def only(self, name: str) -> str:
-        """Return a header that is there once, else "" ("?" for one that is there twice)."""
-        values = [value for key, value in self._pairs if key == name]
-        return values[0] if len(values) == 1 else "?" if values else ""
-
-    def all(self, name: str) -> str:
-        """Return all values of a header in one."""
-        return "; ".join(value for key, value in self._pairs if key == name)
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -173,33 +143,6 @@ async def _body(receive: Receive) -> bytes | None:
             return None
         if not message.get("more_body"):
             return bytes(parts)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what hands the body on once, and then what happens next."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-def _with_headers(send: Send) -> Send:
-    async def guarded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-            names = {name for name, _ in message.get("headers", ())}
-            if b"cache-control" not in names:
-                own.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
-        await send(message)
-
-    return guarded
 
 
 async def _answer(send: Send, status: int, text: str) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
+from pegboard import web
 from pegboard.audit.codes import BY_NAME
 from pegboard.review.cases import DISAGREE, PAIRS, Case
 from pegboard.review.nearby import Near
 from pegboard.review.session import Review
+from pegboard.web import rendered, static
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+_PACKAGE = "pegboard.review"
 
 NEAR = 4
 """Photos of each class shown beside a photo."""
@@ -321,33 +319,14 @@ def end_page(review: Review, token: str, commands: Sequence[str], *, said: str =
 
 def render(template: str, page: Any) -> str:
     """Return a page. Every text is escaped, whatever a file or a class is called."""
-    values = {field.name: getattr(page, field.name) for field in fields(page)}
-    text = _environment().get_template(template).render(values)
-    # A file's name need not be Unicode, but a page must.
-    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    return rendered(_PACKAGE, template, page)
 
 
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-
-    return Environment(
-        loader=PackageLoader("pegboard.review"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
 def style() -> str:
     """Return the stylesheet: the report's, and what only this page needs."""
-    report = files("pegboard.report").joinpath("templates/style.css").read_text("utf-8")
-    return report + files("pegboard.review").joinpath("static/review.css").read_text("utf-8")
+    return web.style(_PACKAGE, "review.css")
 
 
-@cache
 def script() -> str:
     """Return the script."""
-    return files("pegboard.review").joinpath("static/review.js").read_text("utf-8")
+    return static(_PACKAGE, "review.js")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
 
-from pegboard.errors import PegboardError
 from pegboard.review.app import build_app
 from pegboard.review.guard import Access
 from pegboard.review.session import Review
-
-LOOPBACK = "127.0.0.1"
+from pegboard.web import listen
 
 GRACE = 2
 """Seconds that a request in progress is given when the server stops."""
@@ -40,7 +36,7 @@ class ReviewServer:
     """
 
     def __init__(self, review: Review, port: int = 0, commands: Sequence[str] = ()) -> None:
-        self._socket = _listen(port)
+        self._socket = listen(port)
         self.access = Access(self._socket.getsockname()[1])
         config = uvicorn.Config(
             build_app(review, self.access, commands),
@@ -77,23 +73,3 @@ class ReviewServer:
     def stop(self) -> None:
         """Stop serving, from another thread."""
         self._server.should_exit = True
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.bind((LOOPBACK, port))
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        raise PegboardError(
-            f"--port {port} cannot be used ({error.strerror}); name another, or leave it out for "
-            "one that is free"
-        ) from error
-    return listener
-
-
-def open_browser(address: str) -> None:
-    """Open the page in the user's browser, where there is one."""
-    with suppress(Exception):  # a browser that cannot be started must not end the review
-        webbrowser.open(address)

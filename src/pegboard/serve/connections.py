@@ -1,0 +1,149 @@
+"""Connections that stall: closed after a while, or when another needs the room.
+
+A server waits for what a client sends. Clients that send nothing, or a byte now and then
+("slow loris"), must not keep it from the others: a request's head has to be there within
+seconds, and of too many connections the one that has kept us waiting longest is closed. A
+request that is being answered is never closed for another. Bodies have their time too
+(:mod:`pegboard.serve.gate`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pegboard.serve.limits import Limits
+from pegboard.serve.problems import MEDIA_TYPE, problem_bytes
+
+_WORDS = {
+    400: "the request is not valid HTTP/1.1",
+    408: "the request did not come within the time allowed for it",
+    431: "the request's first line and headers are too long",
+    501: "the request uses a transfer encoding other than chunked",
+}
+
+
+class Connections:
+    """Connections whose request is not here yet, those that stall longest first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.closed = 0
+        self._stalling: dict[PatientProtocol, None] = {}
+
+    def begin(self, connection: PatientProtocol) -> None:
+        """Note that a connection keeps us waiting; one that already does keeps its place."""
+        self._stalling.setdefault(connection)
+
+    def end(self, connection: PatientProtocol) -> None:
+        """Note that it does not any more."""
+        self._stalling.pop(connection, None)
+
+    def make_room(self) -> bool:
+        """Close the connection that has stalled longest; False where none does."""
+        longest = next(iter(self._stalling), None)
+        if longest is None:
+            return False
+        self.closed += 1
+        longest.drop()
+        return True
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 with a time for the head of a request, and errors as problems."""
+
+    registry: Connections
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, if need be in the place of another."""
+        super().connection_made(transport)
+        if len(self.connections) > self.registry.limits.connections and not (
+            self.registry.make_room()
+        ):
+            self.drop()
+            return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._stop_timer()
+        self.registry.end(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and see what they complete."""
+        super().data_received(data)
+        if self._has_head():
+            self._stop_timer()
+            if not self.cycle.more_body:
+                self.registry.end(self)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request of the connection."""
+        super().on_response_complete()
+        if not self.transport.is_closing() and not self._has_head():
+            self._wait_for_head()
+
+    def drop(self) -> None:
+        """Close the connection at once."""
+        self._stop_timer()
+        self.registry.end(self)
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, with the status that h11 gives it."""
+        error = sys.exc_info()[1]
+        status = getattr(error, "error_status_hint", 400)
+        self._refuse(status if status in _WORDS else 400)
+
+    def _has_head(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_for_head(self) -> None:
+        self._stop_timer()
+        self.registry.begin(self)
+        seconds = self.registry.limits.head_seconds
+        self._head_timer = self.loop.call_later(seconds, self._head_is_late)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self.registry.closed += 1
+        if self.conn.trailing_data[0]:
+            self._refuse(408)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int) -> None:
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
+            self.transport.abort()
+            return
+        if self.cycle is not None:  # nobody answers this one any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        body = problem_bytes(status, _WORDS[status])
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        answer = h11.Response(status_code=status, headers=headers, reason=b"")
+        for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def protocol_for(registry: Connections) -> type[PatientProtocol]:
+    """Return the protocol of one server."""
+    return type("Protocol", (PatientProtocol,), {"registry": registry})
