@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pegboard.bundle import Network, read_bundle
 from pegboard.errors import BundleError
 from pegboard.finish import answer, bundle
-from pegboard.learn import Job, Task, load_trained, predict_logits, train_job
+from pegboard.learn import Job, Task, last_features, load_trained, predict_logits, train_job
 from pegboard.loader import Photos
 from pegboard.manifest import ManifestRow
 from pegboard.models.registry import input_spec, parse_model_name
@@ -74,6 +75,10 @@ def test_a_head_on_features_answers_as_the_whole_network_does(
     assert info.parity is not None
     assert (info.parity.n, info.parity.agreement) == (18, 1.0)
     assert info.parity.max_difference < 1e-4
+    # What is learned of the training photos holds for the features that the file will give.
+    exported = Network(read_bundle(folder.bundle).model, SPEC, len(CLASSES))
+    _, features = exported.answers(task.photos.take(task.train, SPEC))
+    np.testing.assert_allclose(last_features(job, network, task, task.train), features, atol=1e-4)
     # Other features than PyTorch's, or an answer that is not the export's, and there is no file.
     wrong = answers.test.probabilities.copy()
     wrong[7] = np.roll(wrong[7], 1)

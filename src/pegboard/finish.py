@@ -26,7 +26,15 @@ from pegboard.calibrate import (
 )
 from pegboard.evaluate import Predictions
 from pegboard.export import Exported, make_bundle
-from pegboard.learn import Job, Task, embed, load_trained, logits_on_features, predict_logits
+from pegboard.learn import (
+    Job,
+    Task,
+    embed,
+    last_features,
+    load_trained,
+    logits_on_features,
+    predict_logits,
+)
 from pegboard.models.build import build_model
 from pegboard.models.registry import parse_model_name
 from pegboard.progress import Progress
@@ -95,9 +103,9 @@ def answer_seconds(job: Job, task: Task) -> float:
     started = time.perf_counter()
     predict_logits(job, module, noise)
     each = (time.perf_counter() - started) / len(noise)
-    studied = min(len(task.train), MOST_STUDIED) + min(len(task.validation), MOST_STUDIED)
     if job.recipe.method != "gradient":
-        return each * (2 / 3 * len(task.test) + studied / 3 + TORCH_PHOTOS)
+        return each * (2 / 3 * len(task.test) + TORCH_PHOTOS)
+    studied = min(len(task.train), MOST_STUDIED) + min(len(task.validation), MOST_STUDIED)
     return each * (len(task.validation) + 4 / 3 * len(task.test) + studied / 3)
 
 
@@ -173,18 +181,23 @@ def bundle(
         batches,
         trained,
         task.labels[task.test],
-        lambda info, exported: _complete(info, exported, job, task, answers),
+        lambda info, exported: _complete(info, exported, module, job, task, answers),
     )
 
 
 def _complete(
-    info: BundleInfo, exported: Exported, job: Job, task: Task, answers: Answers
+    info: BundleInfo,
+    exported: Exported,
+    module: Any,
+    job: Job,
+    task: Task,
+    answers: Answers,
 ) -> tuple[BundleInfo, dict[str, Any]]:
     """Add what is unknown to the model, and how often it answers and errs."""
     labels = task.labels[task.test]
     likeness = strangeness = None
     if exported.features is not None:
-        likeness, above = _learn_unknown(exported, job, task)
+        likeness, above = _learn_unknown(exported, module, job, task)
         info = replace(info, unknown={"above": above, "share": UNKNOWN_SHARE})
         strangeness = likeness.strangeness(exported.features)
     told = coverage_and_risk(info, exported.probabilities, strangeness, labels)
@@ -193,11 +206,11 @@ def _complete(
     return replace(info, abstention=told), {"likeness": likeness, "answers": kept}
 
 
-def _learn_unknown(exported: Exported, job: Job, task: Task) -> tuple[Likeness, float]:
+def _learn_unknown(exported: Exported, module: Any, job: Job, task: Task) -> tuple[Likeness, float]:
     """Learn from training photos what is known; the limit is set on validation photos."""
     train, validation = (_some(part) for part in (task.train, task.validation))
-    likeness = Likeness.fit(_features(exported, job, task, train), task.labels[train])
-    strangeness = likeness.strangeness(_features(exported, job, task, validation))
+    likeness = Likeness.fit(_features(exported, module, job, task, train), task.labels[train])
+    strangeness = likeness.strangeness(_features(exported, module, job, task, validation))
     return likeness, unknown_threshold(strangeness)
 
 
@@ -208,9 +221,14 @@ def _some(indices: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _features(
-    exported: Exported, job: Job, task: Task, indices: NDArray[np.int64]
+    exported: Exported, module: Any, job: Job, task: Task, indices: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the exported network's features, ``(len(indices), D)``, a batch at a time."""
+    """Return the exported network's features, ``(len(indices), D)``, a batch at a time.
+
+    Those that a head was trained on are at hand.
+    """
+    if job.recipe.method != "gradient":
+        return last_features(job, module, task, indices)
     parts = [
         exported.network.answers(task.photos.take(indices[start : start + PARITY_BATCH], job.spec))
         for start in range(0, len(indices), PARITY_BATCH)

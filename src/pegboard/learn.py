@@ -233,6 +233,20 @@ def logits_on_features(
     return logits
 
 
+def last_features(
+    job: Job, module: nn.Module, task: Task, indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return what the last layer of a head is given, ``(N, D)``, from features in the cache."""
+    assert isinstance(module, BackboneClassifier)
+    features = embed(job, task, indices)
+    if isinstance(module.head, nn.Linear):
+        return features
+    assert isinstance(module.head, nn.Sequential)
+    with torch.inference_mode():
+        last: NDArray[np.float32] = module.head[:-1](torch.from_numpy(features)).numpy()
+    return last
+
+
 def embed(
     job: Job,
     task: Task,

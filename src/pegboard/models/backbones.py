@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
-from pegboard.errors import ModelError
+from pegboard.errors import ModelError, require_extra
 from pegboard.models.nets import glorot_
 from pegboard.models.registry import architecture
 from pegboard.models.weights import Padding, ResolvedWeights
@@ -61,11 +60,20 @@ class Backbone(nn.Module):
         return [[modules[name] for name in names] for names in _stage_names(self.trunk)]
 
 
+def _timm() -> Any:
+    """Return timm: two seconds to import, which networks of one's own do without."""
+    return require_extra("timm", "train")
+
+
+def _is_vgg(trunk: nn.Module) -> bool:
+    return isinstance(trunk, _timm().models.VGG)
+
+
 def _stage_names(trunk: nn.Module) -> list[list[str]]:
-    if isinstance(trunk, timm.models.VGG):
+    if _is_vgg(trunk):
         return _vgg_stages(trunk)
     matcher = trunk.group_matcher(coarse=True)  # type: ignore[operator]
-    groups: dict[int, list[str]] = timm.models.group_modules(trunk, matcher)
+    groups: dict[int, list[str]] = _timm().models.group_modules(trunk, matcher)
     return [groups[index] for index in sorted(groups)]
 
 
@@ -159,6 +167,7 @@ def _trunk(base: str, image_size: int | None, padding: Padding) -> nn.Module:
     options: dict[str, Any] = {"num_classes": 0}
     if padding == "same":
         options["pad_type"] = "same"
+    timm = _timm()
     config = timm.get_pretrained_cfg(name)
     if image_size and config is not None and config.fixed_input_size:
         options["img_size"] = image_size
@@ -166,8 +175,8 @@ def _trunk(base: str, image_size: int | None, padding: Padding) -> nn.Module:
         trunk: nn.Module = timm.create_model(name, pretrained=False, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ModelError(f"timm cannot build {name} with {options}: {error}") from error
-    if isinstance(trunk, timm.models.VGG):
-        trunk.pre_logits = nn.Identity()  # type: ignore[assignment]
+    if _is_vgg(trunk):
+        trunk.pre_logits = nn.Identity()
     return trunk
 
 
@@ -179,7 +188,7 @@ def padding_matters(base: str) -> bool:
     features. timm's names that begin with ``tf_`` have TensorFlow's padding built in.
     """
     name = architecture(base)
-    family = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
+    family = _timm().models.model_entrypoint(name).__module__.rpartition(".")[2]
     return family in ("efficientnet", "mobilenetv3") and not name.startswith("tf_")
 
 
@@ -240,7 +249,7 @@ def check_weights(weights: ResolvedWeights, shapes: Mapping[str, Sequence[int]])
 def _classifier_prefixes(trunk: nn.Module) -> tuple[str, ...]:
     named = trunk.pretrained_cfg.get("classifier", ())  # type: ignore[union-attr,operator]
     names = (named,) if isinstance(named, str) else tuple(named or ())
-    dropped = ("pre_logits.",) if isinstance(trunk, timm.models.VGG) else ()
+    dropped = ("pre_logits.",) if _is_vgg(trunk) else ()
     return tuple(f"{name}." for name in names) + dropped
 
 
