@@ -19,11 +19,15 @@ import threading
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from pegboard.cache import cache_folder
 from pegboard.leaderboard import machine_info
@@ -55,6 +59,37 @@ def some_of(source: Path, folder: Path, per_class: int) -> Path:
         for file in sorted(label.iterdir())[:per_class]:
             shutil.copyfile(file, folder / label.name / file.name)
     return folder
+
+
+def repeated(source: Path, folder: Path, count: int) -> Path:
+    """Write ``count`` photos: those of the source in turn, changed from the second round on."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    files = np.random.default_rng(0).permutation(np.array(files, object)).tolist()
+
+    def write(number: int) -> None:
+        turn, place = divmod(number, len(files))
+        target = folder / files[place].parent.name / f"{turn}-{files[place].name}"
+        if turn == 0:
+            shutil.copyfile(files[place], target)
+            return
+        rng = np.random.default_rng(number)
+        with Image.open(files[place]) as photo:
+            changed(photo.convert("RGB"), rng).save(target.with_suffix(".jpg"), quality=90)
+
+    for label in {file.parent.name for file in files}:
+        (folder / label).mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+    return folder
+
+
+def changed(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return a photo as of another moment: cropped by up to a third, darker or brighter."""
+    side = round(min(photo.size) * rng.uniform(0.65, 0.9))
+    left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
+    crop = photo.crop((left, top, left + side, top + side)).resize(photo.size)
+    light = rng.uniform(0.6, 1.4)
+    return crop.point(lambda value: value * light)
 
 
 def run_pegboard(*arguments: str, cache: Path | None = None) -> None:

@@ -12,15 +12,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from harness import DATA, PROGRAM, options, watch, write_result
+from harness import DATA, PROGRAM, options, repeated, watch, write_result
 
 EVERY_METHOD = ("cnn4", "probe", "efficientnet_lite0")
 AS_THEY_ARE = 4800
@@ -79,37 +75,6 @@ def taken(photos: Path, count: int, models: tuple[str, ...], folder: Path) -> di
         "own_gib": watched.own_bytes / 2**30,
         "seconds": watched.seconds,
     }
-
-
-def repeated(source: Path, folder: Path, count: int) -> Path:
-    """Write ``count`` photos: those of the source in turn, changed from the second round on."""
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    files = np.random.default_rng(0).permutation(np.array(files, object)).tolist()
-
-    def write(number: int) -> None:
-        turn, place = divmod(number, len(files))
-        target = folder / files[place].parent.name / f"{turn}-{files[place].name}"
-        if turn == 0:
-            shutil.copyfile(files[place], target)
-            return
-        rng = np.random.default_rng(number)
-        with Image.open(files[place]) as photo:
-            changed(photo.convert("RGB"), rng).save(target.with_suffix(".jpg"), quality=90)
-
-    for label in {file.parent.name for file in files}:
-        (folder / label).mkdir(parents=True)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(count)))
-    return folder
-
-
-def changed(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Return a photo as of another moment: cropped by up to a third, darker or brighter."""
-    side = round(min(photo.size) * rng.uniform(0.65, 0.9))
-    left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
-    crop = photo.crop((left, top, left + side, top + side)).resize(photo.size)
-    light = rng.uniform(0.6, 1.4)
-    return crop.point(lambda value: value * light)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Write docs/benchmarks.md: the text of page.md.jinja, with the figures of results/*.json.
+"""Write docs/benchmarks.md and docs/performance.md: their templates' text, with our figures.
 
-A section whose result is not there is left out by the template. Figures are never typed twice:
-what a script measured stands in its JSON file, and the page says it in the template's words.
+The templates are ``page.md.jinja`` and ``performance.md.jinja``, the figures those of
+``results/*.json``. A section whose result is not there is left out by the template. Figures are
+never typed twice: what a script measured stands in its JSON file, and the page says it in the
+template's words.
 
     python benchmarks/write_page.py [--check]
 """
@@ -19,8 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-TEMPLATE = "page.md.jinja"
-PAGE = HERE.parent / "docs" / "benchmarks.md"
+TEMPLATES = {"page.md.jinja": "benchmarks.md", "performance.md.jinja": "performance.md"}
+DOCS = HERE.parent / "docs"
 
 Summary = Mapping[str, Any]
 """Median, least, most, n and raw, as :func:`harness.summary` gives them."""
@@ -31,12 +33,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if it differs")
     given = parser.parse_args()
-    text = page(read_results(RESULTS))
+    results = read_results(RESULTS)
+    pages = {DOCS / name: page(results, template) for template, name in TEMPLATES.items()}
     if given.check:
-        same = PAGE.read_text("utf-8") == text
-        print("up to date" if same else f"{PAGE.name} differs: python benchmarks/write_page.py")
-        return 0 if same else 1
-    PAGE.write_text(text, "utf-8")
+        differing = [path for path, text in pages.items() if path.read_text("utf-8") != text]
+        for path in differing:
+            print(f"{path.name} differs: python benchmarks/write_page.py")
+        return 1 if differing else 0
+    for path, text in pages.items():
+        path.write_text(text, "utf-8")
     return 0
 
 
@@ -47,8 +52,8 @@ def read_results(folder: Path) -> dict[str, Any]:
     }
 
 
-def page(results: Mapping[str, Any]) -> str:
-    """Return the page's text.
+def page(results: Mapping[str, Any], template: str = "page.md.jinja") -> str:
+    """Return a page's text.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def page(results: Mapping[str, Any]) -> str:
         "accuracy": lambda value: f"{value:.4f}".lstrip("0"),
         "thousands": lambda value: f"{value:,}",
     }
-    return environment.get_template(TEMPLATE).render(results=results, made_by=made_by)
+    return environment.get_template(template).render(results=results, made_by=made_by)
 
 
 def figure(value: float) -> str:
