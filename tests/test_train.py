@@ -20,6 +20,7 @@ from pegboard.train import (
     TrainingData,
     TrainingState,
     choose_device,
+    evaluation_batch,
     logits_of,
     parts_of_step,
     photo_preparation,
@@ -220,6 +221,15 @@ def test_parts_of_a_step_are_equal_and_small(count: int, side: int) -> None:
     assert min(sizes) >= 1
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) == 1 or max(sizes) * 3 * side**2 < 2 * (1 << 23)
+
+
+@pytest.mark.parametrize(("side", "fewest", "most"), [(8, 1024, 1024), (224, 8, 16), (640, 8, 8)])
+def test_a_cpu_answers_few_large_photos_at_once_and_many_small_ones(
+    side: int, fewest: int, most: int
+) -> None:
+    photos = np.broadcast_to(np.uint8(0), (5000, side, side, 3))
+    assert fewest <= evaluation_batch(photos, CPU) <= most
+    assert evaluation_batch(photos, CPU) <= evaluation_batch(photos, torch.device("cuda"))
 
 
 def test_a_budget_ends_at_full_size(digits: TrainingData) -> None:
