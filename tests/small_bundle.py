@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pegboard.bundle import BundleInfo, Parity, write_bundle
+from pegboard.bundle import BundleInfo, Likeness, Parity, write_bundle
 from pegboard.inputs import InputSpec
 
 COLOURS = ("red", "green", "blue")
@@ -59,6 +59,29 @@ def colour_info(**changes: Any) -> BundleInfo:
 
 def colour_bundle(path: Path, **changes: Any) -> Path:
     write_bundle(path, onnx=colour_onnx(), info=colour_info(**changes))
+    return path
+
+
+def with_features() -> bytes:
+    """The colour model with its three means as features."""
+    proto = onnx.load_from_string(colour_onnx())
+    proto.graph.output.append(
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3])
+    )
+    for node in proto.graph.node:
+        node.input[:] = ["features" if name == "means" else name for name in node.input]
+        node.output[:] = ["features" if name == "means" else name for name in node.output]
+    return proto.SerializeToString()
+
+
+def colour_bundle_with_features(path: Path, **changes: Any) -> Path:
+    """The same, and it tells how unlike red, green and blue photos another is."""
+    chance = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = 20 + 180 * np.eye(3)[labels] + chance.normal(0, 5, (60, 3))
+    likeness = Likeness.fit(features.astype(np.float32), labels)
+    info = colour_info(**({"unknown": {"above": 0.3, "share": 0.02}} | changes))
+    write_bundle(path, onnx=with_features(), info=info, likeness=likeness)
     return path
 
 

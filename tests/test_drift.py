@@ -11,6 +11,7 @@ import pytest
 from pegboard.errors import PegboardError
 from pegboard.serve.drift import DAYS_KEPT, MOST_MODELS, Drift
 from pegboard.serve.models import Model, Models
+from pegboard.tallies import Answered
 from small_bundle import colour_bundle, plain
 
 
@@ -20,8 +21,9 @@ def model(tmp_path: Path) -> Model:
 
 
 def one_photo(model: Model):  # type: ignore[no-untyped-def]
-    seen = model.predictor.fit(plain((200, 20, 20)))
-    return [(seen, model.predictor.rows([seen])[0])]
+    photo = model.predictor.fit(plain((200, 20, 20)))
+    (seen,) = model.predictor.look([photo])
+    return [Answered(photo, model.predictor.row(seen), seen.strangeness)]
 
 
 class Calendar:

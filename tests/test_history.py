@@ -660,6 +660,8 @@ class TestCards:
             assert sum(bundle.info.data["train"].values()) == counts["train"]
             known = Tallies.from_json(bundle.info.data["baseline"])
             assert known.photos == sum(known.labels.values()) == counts["validation"]
+            is_told = bundle.info.unknown_above is not None
+            assert sum(known.distance) == (known.photos if is_told else 0)
 
     def test_report_makes_them_again(self, here: Path) -> None:
         files = RunFolder(here / RUNS / "shapes-2").model("lm")

@@ -10,7 +10,6 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 from sklearn.metrics import roc_auc_score
 
 from pegboard.bundle import Likeness, TestAnswers, read_bundle, write_bundle
@@ -21,7 +20,7 @@ from pegboard.bundle.tested import key_of
 from pegboard.calibrate import unknown_threshold
 from pegboard.errors import BundleError
 from pegboard.predict import Predictor
-from small_bundle import colour_info, colour_onnx, plain
+from small_bundle import colour_bundle_with_features, colour_info, colour_onnx, plain
 
 RED, GREEN = (200, 20, 20), (20, 200, 20)
 
@@ -103,28 +102,9 @@ def test_no_more_than_the_share_are_called_unknown(strangeness: list[float]) -> 
 # --- in a bundle -----------------------------------------------------------------------------
 
 
-def with_features() -> bytes:
-    """The colour model with its three means as features."""
-    proto = onnx.load_from_string(colour_onnx())
-    proto.graph.output.append(
-        helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["N", 3])
-    )
-    for node in proto.graph.node:
-        node.input[:] = ["features" if name == "means" else name for name in node.input]
-        node.output[:] = ["features" if name == "means" else name for name in node.output]
-    return proto.SerializeToString()
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    chance = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    features = 20 + 180 * np.eye(3)[labels] + chance.normal(0, 5, (60, 3))
-    likeness = Likeness.fit(features.astype(np.float32), labels)
-    info = colour_info(unknown={"above": 0.3, "share": 0.02})
-    path = tmp_path / "a.pegboard"
-    write_bundle(path, onnx=with_features(), info=info, likeness=likeness)
-    return path
+    return colour_bundle_with_features(tmp_path / "a.pegboard")
 
 
 def test_a_photo_unlike_all_is_unknown_and_says_why(bundle: Path) -> None:

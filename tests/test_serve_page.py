@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from conftest import CHROMIUM
 from model_server import Client, form, picture, serving
 from pegboard.checking import CheckSettings, check_source
+from pegboard.predict import Predictor
 from pegboard.serve.feedback import LOG
 from pegboard.serve.words import LANGUAGES, WORDS, language_of
-from small_bundle import colour_bundle
+from pegboard.tallies import Answered, tallied
+from small_bundle import colour_bundle, colour_bundle_with_features
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -341,6 +344,38 @@ class TestDrift:
         with serving(bundle, drift=kept) as server:
             assert "40 photos" in Client(server.address).get("/drift").body.decode()
         assert len(kept.read_text()) < 3000
+
+    def test_photos_of_something_else_are_far_from_the_training_photos(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "colours.pegboard"
+        predictor = Predictor.load(colour_bundle_with_features(path), 1)
+        photos = [
+            predictor.fit(picture(tuple(np.roll((200 + number, 20, 20), place))))
+            for number in range(10)
+            for place in range(3)
+        ]
+        known = tallied(
+            Answered(photo, predictor.row(seen), seen.strangeness)
+            for photo, seen in zip(photos, predictor.look(photos), strict=True)
+        )
+        colour_bundle_with_features(path, data={"baseline": known.to_json()})
+        with serving(path) as server:
+            client = Client(server.address)
+
+            def verdict() -> str:
+                text = client.get("/drift").body.decode()
+                found = re.search(r'id="distance">.*?class="badge \w+">([^<]*)<', text, re.DOTALL)
+                assert found is not None
+                return found[1]
+
+            assert verdict() == "too few photos yet to say"
+            for number in range(30):
+                client.post("/v1/predict", picture((200 + number, 20, 20)))
+            assert verdict() == "no change beyond chance"
+            for number in range(60):
+                client.post("/v1/predict", picture((20, 190 + number, 240)))
+            assert verdict() == "a large change"
 
     def test_a_bundle_that_tells_nothing_is_said(self, served: tuple[str, Path]) -> None:
         text = Client(served[0]).get("/drift?lang=de").body.decode()

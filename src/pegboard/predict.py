@@ -303,11 +303,20 @@ class Predictor:
         """
         return self._fit(lambda: payload, max_pixels)
 
-    def rows(self, seen: Sequence[Pixels | str], top: int = 3) -> list[Prediction]:
-        """Answer for what :meth:`fit` returned, in one batch and in its order."""
+    def look(self, fitted: Sequence[Pixels | str]) -> list[Seen]:
+        """Return what the model makes of what :meth:`fit` returned, in one batch and its order."""
+        return list(self._answer([None] * len(fitted), fitted))
+
+    def row(self, seen: Seen, top: int = 3) -> Prediction:
+        """Return the answer about a photo that was looked at.
+
+        Raises
+        ------
+        PegboardError
+            When ``top`` is below 1.
+        """
         _check_top(top)
-        paths = [None] * len(seen)
-        return [self._prediction(answered, top) for answered in self._answer(paths, seen)]
+        return self._prediction(seen, top)
 
     def _fit(self, read: Read, max_pixels: int = MAX_PIXELS) -> Pixels | str:
         """Return fitted pixels, or why there are none."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +25,34 @@ CONFIDENCES = 10
 BRIGHTNESSES = 16
 """Steps of a photo's mean brightness, from 0 to 255."""
 
+DISTANCES = 18
+"""Steps of the angle between a photo's features and those of the nearest class, 0 to 90 degrees."""
+
 DECISIONS = ("sure", "unsure", "unknown")
 
 _EVERY = 4
 """Rows and columns of which one is looked at: a mean needs no more."""
 
 Counts = Mapping[str, int]
+
+
+class Answered(NamedTuple):
+    """A photo that was answered.
+
+    Attributes
+    ----------
+    photo
+        What the model saw of it; text for a photo that could not be used.
+    row
+        The answer.
+    strangeness
+        How unlike all training photos it is (:meth:`pegboard.bundle.Likeness.strangeness`); None
+        where the model does not tell.
+    """
+
+    photo: Pixels | str
+    row: Prediction
+    strangeness: float | None = None
 
 
 @dataclass
@@ -45,20 +67,26 @@ class Tallies:
         Photos that were ``sure``, ``unsure`` and ``unknown``.
     confidence, brightness
         Photos by step of :data:`CONFIDENCES` and :data:`BRIGHTNESSES`.
+    distance
+        Photos by step of :data:`DISTANCES`, of which the model tells how strange they are.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     confidence: list[int] = field(default_factory=lambda: [0] * CONFIDENCES)
     brightness: list[int] = field(default_factory=lambda: [0] * BRIGHTNESSES)
+    distance: list[int] = field(default_factory=lambda: [0] * DISTANCES)
 
     @property
     def photos(self) -> int:
         """How many photos were counted."""
         return sum(self.confidence)
 
-    def note(self, seen: Pixels, row: Prediction) -> None:
-        """Count one photo: what the model saw of it, and its answer."""
+    def note(self, photo: Answered) -> None:
+        """Count one photo; one that could not be used is left out."""
+        seen, row, strangeness = photo
+        if isinstance(seen, str):
+            return
         if row.label is None or row.probability is None or row.decision is None:
             return
         self.labels[row.label] += 1
@@ -66,6 +94,8 @@ class Tallies:
         self.confidence[_step(row.probability, CONFIDENCES)] += 1
         light = float(seen[::_EVERY, ::_EVERY].mean()) / 256
         self.brightness[_step(light, BRIGHTNESSES)] += 1
+        if strangeness is not None:
+            self.distance[_step(_angle(strangeness) / 90, DISTANCES)] += 1
 
     def add(self, other: Tallies) -> None:
         """Count the photos of others, too."""
@@ -73,6 +103,7 @@ class Tallies:
         self.decisions.update(other.decisions)
         self.confidence = _sums(self.confidence, other.confidence)
         self.brightness = _sums(self.brightness, other.brightness)
+        self.distance = _sums(self.distance, other.distance)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -81,11 +112,12 @@ class Tallies:
             "decisions": {name: self.decisions[name] for name in DECISIONS},
             "confidence": list(self.confidence),
             "brightness": list(self.brightness),
+            "distance": list(self.distance),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tallies:
-        """Rebuild from :meth:`to_json`.
+        """Rebuild from :meth:`to_json`; the first pegboards did not count distances.
 
         Raises
         ------
@@ -98,21 +130,27 @@ class Tallies:
                 Counter({name: _count(data["decisions"][name]) for name in DECISIONS}),
                 [_count(value) for value in data["confidence"]],
                 [_count(value) for value in data["brightness"]],
+                [_count(value) for value in data.get("distance", [0] * DISTANCES)],
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no counts of photos: {error!r}") from error
-        if (len(told.confidence), len(told.brightness)) != (CONFIDENCES, BRIGHTNESSES):
+        found = tuple(map(len, (told.confidence, told.brightness, told.distance)))
+        if found != (CONFIDENCES, BRIGHTNESSES, DISTANCES):
             raise ValueError("counts of photos in other steps")
         return told
 
 
-def tallied(photos: Iterable[tuple[Pixels | str, Prediction]]) -> Tallies:
+def tallied(photos: Iterable[Answered]) -> Tallies:
     """Count photos; those that could not be used are left out."""
     tallies = Tallies()
-    for seen, row in photos:
-        if not isinstance(seen, str):
-            tallies.note(seen, row)
+    for photo in photos:
+        tallies.note(photo)
     return tallies
+
+
+def _angle(strangeness: float) -> float:
+    """Return degrees: strangeness is 1 less their cosine, which hardly differs for small ones."""
+    return math.degrees(math.acos(min(max(1 - strangeness, -1.0), 1.0)))
 
 
 def _step(share: float, steps: int) -> int:

@@ -18,7 +18,7 @@ from pegboard.pipeline.active_run import ActiveRun
 from pegboard.pipeline.training import Outcome
 from pegboard.predict import Predictor
 from pegboard.speed import measure
-from pegboard.tallies import tallied
+from pegboard.tallies import Answered, tallied
 
 SPEED_PHOTOS = 64
 
@@ -65,10 +65,13 @@ def _baseline(run: ActiveRun, path: Path, validation: NDArray[np.int64]) -> dict
     """Count what some validation photos are like to a bundle, to tell later what has changed."""
     places = np.linspace(0, len(validation) - 1, min(len(validation), BASELINE_PHOTOS))
     predictor = Predictor.load(path, run.threads)
-    seen = [
+    photos = [
         predictor.fit(run.photos.payload(int(validation[place]))) for place in places.astype(int)
     ]
-    return tallied(zip(seen, predictor.rows(seen), strict=True)).to_json()
+    looked = zip(photos, predictor.look(photos), strict=True)
+    return tallied(
+        Answered(photo, predictor.row(seen), seen.strangeness) for photo, seen in looked
+    ).to_json()
 
 
 def with_final_figures(row: ModelRow, deployed: Deployed, data: Mapping[str, Any]) -> ModelRow:

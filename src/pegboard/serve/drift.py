@@ -12,10 +12,8 @@ from typing import Any
 
 from pegboard.errors import PegboardError
 from pegboard.files import write_text_atomically
-from pegboard.photos import Pixels
-from pegboard.rows import Prediction
 from pegboard.serve.models import Model
-from pegboard.tallies import DECISIONS, Difference, Tallies, difference
+from pegboard.tallies import DECISIONS, Answered, Difference, Tallies, difference
 
 DAYS_KEPT = 56
 WEEK = 7
@@ -61,16 +59,15 @@ class Drift:
         if file is not None:
             self._save()  # a file that cannot be written is told before anybody is served
 
-    def note(self, model: Model, photos: Sequence[tuple[Pixels | str, Prediction]]) -> None:
+    def note(self, model: Model, photos: Sequence[Answered]) -> None:
         """Count a batch of answered photos."""
         day = self._day().isoformat()
         with self._lock:
             days = self._models.pop(model.sha256, {})
             self._models[model.sha256] = days  # the last one in a dict is the newest
             tallies = days.setdefault(day, Tallies())
-            for seen, row in photos:
-                if not isinstance(seen, str):
-                    tallies.note(seen, row)
+            for photo in photos:
+                tallies.note(photo)
             self._forget(days)
             self._is_new = True
 
@@ -163,7 +160,7 @@ class Aspect:
     Attributes
     ----------
     name
-        ``labels``, ``decisions``, ``confidence`` or ``brightness``.
+        ``labels``, ``decisions``, ``confidence``, ``brightness`` or ``distance``.
     steps
         What each count is of.
     before, after
@@ -185,14 +182,16 @@ class Aspect:
 
 
 def aspects(model: Model, week: Tallies) -> tuple[Aspect, ...]:
-    """Compare a week with what a model learned from."""
-    data = model.predictor.info.data
-    known = _baseline(data)
-    classes = model.predictor.info.classes
+    """Compare a week with what a model learned from.
+
+    Of distance nothing is told for a model that cannot tell how strange a photo is.
+    """
+    info = model.predictor.info
+    known, classes, data = _baseline(info.data), info.classes, info.data
     trained: Mapping[str, int] = data.get("train") or {}
     labels = [int(trained.get(name, 0)) for name in classes] if trained else ()
     before = (known.decisions[name] for name in DECISIONS) if known else ()
-    return (
+    told = (
         Aspect("labels", classes, tuple(labels), tuple(week.labels[name] for name in classes)),
         Aspect(
             "decisions", DECISIONS, tuple(before), tuple(week.decisions[name] for name in DECISIONS)
@@ -200,6 +199,10 @@ def aspects(model: Model, week: Tallies) -> tuple[Aspect, ...]:
         _steps("confidence", known.confidence if known else (), week.confidence, 100, " %"),
         _steps("brightness", known.brightness if known else (), week.brightness, 256, ""),
     )
+    if info.unknown_above is None:
+        return told
+    distance = known.distance if known else ()
+    return (*told, _steps("distance", distance, week.distance, 90, "\N{DEGREE SIGN}"))
 
 
 def _steps(name: str, before: Sequence[int], after: Sequence[int], whole: int, unit: str) -> Aspect:

@@ -12,12 +12,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from pegboard.photos import Pixels
 from pegboard.rows import Prediction
 from pegboard.serve.models import Model
+from pegboard.tallies import Answered
 from pegboard.threads import default_threads
 
 
@@ -37,11 +38,11 @@ class Job:
     top: int
     model: Model
     answer: Future[Prediction] = field(default_factory=Future)
-    seen: Pixels | str = ""
+    photo: Pixels | str = ""
 
 
-Observer = Callable[[Model, Sequence[tuple[Pixels | str, Prediction]]], None]
-"""Told of each batch: the model, and what it saw of each photo with its answer."""
+Observer = Callable[[Model, Sequence[Answered]], None]
+"""Told of each batch: the model and its answers."""
 
 
 class Engine:
@@ -135,7 +136,7 @@ class Engine:
         if job.answer.cancelled():
             return
         try:
-            job.seen = job.model.predictor.fit(job.payload, self._pixels)
+            job.photo = job.model.predictor.fit(job.payload, self._pixels)
         except Exception as error:  # a defect of ours must not leave anybody waiting
             _fail([job], error)
             return
@@ -169,13 +170,17 @@ class Engine:
     def _answer(self, jobs: Sequence[Job]) -> None:
         model = jobs[0].model
         try:
-            rows = model.predictor.rows([job.seen for job in jobs], max(job.top for job in jobs))
+            looked = model.predictor.look([job.photo for job in jobs])
+            answered = [
+                Answered(job.photo, model.predictor.row(seen, job.top), seen.strangeness)
+                for job, seen in zip(jobs, looked, strict=True)
+            ]
+            self._observer(model, answered)
         except Exception as error:  # ONNX Runtime has a dozen classes and no common base
             _fail(jobs, error)
             return
-        self._observer(model, [(job.seen, row) for job, row in zip(jobs, rows, strict=True)])
-        for job, row in zip(jobs, rows, strict=True):
-            job.answer.set_result(replace(row, top=row.top[: job.top]))
+        for job, one in zip(jobs, answered, strict=True):
+            job.answer.set_result(one.row)
 
 
 def _fail(jobs: Sequence[Job], error: Exception) -> None:

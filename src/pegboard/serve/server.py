@@ -13,8 +13,6 @@ from types import FrameType
 
 import uvicorn
 
-from pegboard.photos import Pixels
-from pegboard.rows import Prediction
 from pegboard.serve import api
 from pegboard.serve.access import access_for
 from pegboard.serve.app import build_app
@@ -29,6 +27,7 @@ from pegboard.serve.logs import LibraryMessages, Log
 from pegboard.serve.measures import Measures
 from pegboard.serve.models import Model, Models
 from pegboard.serve.site import Site
+from pegboard.tallies import Answered
 from pegboard.web import LOOPBACK, listen
 
 Handler = Callable[[int, FrameType | None], None]
@@ -180,11 +179,11 @@ class ModelServer:
         level = "error" if outcome == "failed" else "info"
         self._log.tell("reload", level, outcome=outcome, **told, **problem)
 
-    def _observe(self, model: Model, answered: Sequence[tuple[Pixels | str, Prediction]]) -> None:
+    def _observe(self, model: Model, answered: Sequence[Answered]) -> None:
         self._measures.batches.observe(len(answered))
         self._drift.note(model, answered)
-        for _, row in answered:
-            self._measures.photos.labels(row.decision or "error").inc()
+        for one in answered:
+            self._measures.photos.labels(one.row.decision or "error").inc()
 
 
 class _Server(uvicorn.Server):

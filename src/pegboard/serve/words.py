@@ -65,6 +65,8 @@ _ENGLISH = {
     "decisions": "How sure it was, against validation photos",
     "confidence": "Probability of the answer, against validation photos",
     "brightness": "Mean brightness (0 to 255), against validation photos",
+    "distance": "Distance from the nearest class of training photos (0° to 90°), against "
+    "validation photos",
     "before": "training",
     "after": "this week",
     "step": "of",
@@ -136,6 +138,8 @@ _GERMAN = {
     "decisions": "Wie sicher es war, gegenüber den Validierungsfotos",
     "confidence": "Wahrscheinlichkeit der Antwort, gegenüber den Validierungsfotos",
     "brightness": "Mittlere Helligkeit (0 bis 255), gegenüber den Validierungsfotos",
+    "distance": "Abstand von der nächsten Klasse der Trainingsfotos (0° bis 90°), gegenüber den "
+    "Validierungsfotos",
     "before": "Training",
     "after": "diese Woche",
     "step": "von",
