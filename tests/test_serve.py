@@ -27,6 +27,7 @@ from pegboard.bundle import write_bundle
 from pegboard.errors import PegboardError
 from pegboard.images import to_pixels
 from pegboard.inputs import InputSpec
+from pegboard.pictures import encode
 from pegboard.predict import Predictor
 from pegboard.serve.limits import Limits
 from pegboard.serve.logs import Log
@@ -172,11 +173,14 @@ class TestOtherRoutes:
         # Those who watch over servers call them by any name.
         assert client.get(path, host="pod-7.cluster.local").status == 200
 
-    def test_where_the_model_looked(self, client: Client) -> None:
+    def test_where_the_model_looked(self, client: Client, bundle: Path) -> None:
         photo = flag((120, 100, 100), (100, 100, 119))
         answer = client.post("/v1/explain?label=red", photo)
         assert answer.headers["content-type"] == "image/webp"
         assert client.post("/v1/explain", photo).body == answer.body
+        # It is the picture that Python gets.
+        drawn = Predictor.load(bundle, 1).where_it_looked(photo, "red")
+        assert answer.body == encode(drawn)
         # Colours lie on what is red, so to the left; in the photo itself both halves are even.
         heat = np.ptp(to_pixels(answer.body).astype(int), axis=2).mean(axis=0)
         assert heat.shape == (80,)

@@ -23,10 +23,10 @@ from PIL import Image
 
 from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
-from pegboard.errors import PegboardError, UnusableImage
+from pegboard.errors import InputError, PegboardError, UnusableImage
 from pegboard.images import MAX_PIXELS, image_bytes
 from pegboard.inputs import fitted
-from pegboard.occlusion import heat_overlay, occlusion_map
+from pegboard.occlusion import Answer, heat_overlay, occlusion_map
 from pegboard.photo_files import STDIN, read_photo
 from pegboard.photos import Pixels
 from pegboard.rows import Candidate, Decision, Prediction
@@ -191,7 +191,14 @@ class Predictor:
             for place, cosine in zip(places, cosines, strict=True)
         ]
 
-    def where_it_looked(self, payload: Payload, label: str | None = None) -> Pixels:
+    def where_it_looked(
+        self,
+        payload: Payload,
+        label: str | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        answer: Answer | None = None,
+    ) -> Pixels:
         """Return a photo with colours where a class's probability hangs on it.
 
         Asks the exported network 50 times (:mod:`pegboard.occlusion`).
@@ -202,6 +209,10 @@ class Predictor:
             The photo.
         label
             The class; by default the likeliest.
+        max_pixels
+            A file of a photo with more is refused before it is decoded.
+        answer
+            What asks the network, :meth:`probabilities` by default: to divide the work otherwise.
 
         Returns
         -------
@@ -211,19 +222,19 @@ class Predictor:
         ------
         UnusableImage
             When the photo cannot be used.
-        PegboardError
+        InputError
             When the model knows no such class.
         """
         if label is not None and label not in self.info.classes:
-            raise PegboardError(
-                f"expected one of the classes {', '.join(self.info.classes)}, got {label!r}"
+            raise InputError(
+                f"expected one of the classes {', '.join(self.info.classes)}, got {label[:80]!r}"
             )
-        photo = self.fitted(payload)
+        photo = self.fitted(payload, max_pixels)
         if label is None:
             place = int(self.probabilities(photo[None])[0].argmax())
         else:
             place = self.info.classes.index(label)
-        return heat_overlay(photo, occlusion_map(self.probabilities, photo, place))
+        return heat_overlay(photo, occlusion_map(answer or self.probabilities, photo, place))
 
     def fitted(self, payload: Payload, max_pixels: int = MAX_PIXELS) -> Pixels:
         """Return a photo as the model sees it, ``info.input.shape`` uint8.

@@ -8,8 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.errors import InputError, UnusableImage
-from pegboard.occlusion import heat_overlay, occlusion_map
 from pegboard.photos import Pixels
 from pegboard.pictures import encode
 from pegboard.predict import Predictor
@@ -61,19 +59,13 @@ class Explainer:
 
     def _draw(self, model: Model, payload: bytes, label: str | None) -> bytes:
         predictor = model.predictor
-        seen = predictor.fit(payload, self._pixels)
-        if isinstance(seen, str):
-            reason, _, detail = seen.partition(": ")
-            raise UnusableImage(reason, detail)
-        classes = predictor.info.classes
-        if label is None:
-            index = int(predictor.probabilities(seen[None])[0].argmax())
-        elif label in classes:
-            index = classes.index(label)
-        else:
-            raise InputError(f"label: expected one of the model's classes, found {label[:80]!r}")
-        heat = occlusion_map(lambda photos: self._divided(predictor, photos), seen, index)
-        return encode(heat_overlay(seen, heat))
+        picture = predictor.where_it_looked(
+            payload,
+            label,
+            max_pixels=self._pixels,
+            answer=lambda photos: self._divided(predictor, photos),
+        )
+        return encode(picture)
 
     def _divided(self, predictor: Predictor, photos: Pixels) -> NDArray[np.float32]:
         parts = np.array_split(photos, self._threads)
