@@ -401,6 +401,38 @@ class TestKey:
             assert page.inner_text("h1") == "This week against training"
             Client(server.address).get("/drift").problem(401)
 
+    @pytest.mark.parametrize("is_https", [True, False])
+    def test_cookies_are_for_https_where_that_is_spoken(
+        self, tmp_path: Path, *, is_https: bool
+    ) -> None:
+        bundle = colour_bundle(tmp_path / "colours.pegboard")
+        with serving(bundle, key=KEY, is_https=is_https) as server:
+            client = Client(server.address)
+            # What anybody may say of a proxy changes nothing.
+            answers = [
+                client.post("/enter", f"key={KEY}".encode(), x_forwarded_proto="https"),
+                client.get("/?lang=de", x_forwarded_proto="https"),
+            ]
+            entered, spoken = (answer.headers["set-cookie"] for answer in answers)
+            for cookie in (entered, spoken):
+                assert ("Secure" in cookie.split("; ")) == is_https
+                assert {"HttpOnly", "Path=/"} <= set(cookie.split("; "))
+            assert entered.startswith("__Host-pegboard-serve=") == is_https
+            assert KEY not in entered
+            ticket = entered.partition(";")[0]
+            assert client.get("/drift", cookie=ticket).status == 200
+            client.get("/drift", cookie=ticket[:-1]).problem(401)
+            client.get("/drift", cookie=ticket.removeprefix("__Host-")[:-1]).problem(401)
+
+    def test_behind_https_a_plain_page_may_not_correct(self, tmp_path: Path) -> None:
+        bundle = colour_bundle(tmp_path / "colours.pegboard")
+        with serving(bundle, feedback=tmp_path / "told", is_https=True) as server:
+            client = Client(server.address)
+            token, photo = token_of(client), picture()
+            correct(client, photo, "blue", token).problem(403)
+            secure = f"https://{client.netloc}"
+            assert correct(client, photo, "blue", token, origin=secure).status == 200
+
 
 @pytest.mark.parametrize(
     "look",

@@ -38,6 +38,12 @@ _MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     help="Ask for the key in FILE (default: the one in PEGBOARD_API_KEY, if any).",
 )
 @click.option(
+    "--behind-https",
+    "is_https",
+    is_flag=True,
+    help="A proxy before it speaks HTTPS with the browsers: cookies are for HTTPS alone.",
+)
+@click.option(
     "--feedback",
     type=click.Path(path_type=Path),
     metavar="DIR",

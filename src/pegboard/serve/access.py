@@ -25,6 +25,8 @@ from pegboard.web import RequestHeaders, is_loopback
 KEY_VARIABLE = "PEGBOARD_API_KEY"
 LEAST_KEY = 16
 COOKIE = "pegboard-serve"
+HTTPS_COOKIE = f"__Host-{COOKIE}"
+"""Browsers take this name over HTTPS only, and from this host alone (RFC 6265bis, 4.1.3.2)."""
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
 
@@ -67,6 +69,8 @@ class Access:
         Further host names that are this server's.
     key
         The API key; None when none is asked for.
+    is_https
+        Whether the pages are reached over HTTPS, by way of a proxy.
     token
         In the page; a request that changes something must bring it back.
     """
@@ -74,6 +78,7 @@ class Access:
     host: str
     names: frozenset[str] = frozenset()
     key: str | None = field(default=None, repr=False)
+    is_https: bool = False
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     _ticket: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
@@ -81,6 +86,11 @@ class Access:
     def ticket(self) -> str:
         """Value of the cookie of those who gave the key on the page."""
         return self._ticket
+
+    @property
+    def cookie(self) -> str:
+        """Name of that cookie."""
+        return HTTPS_COOKIE if self.is_https else COOKIE
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server."""
@@ -112,7 +122,7 @@ class Access:
 
     def _has_ticket(self, headers: RequestHeaders) -> bool:
         try:
-            morsel = SimpleCookie(headers.all("cookie")).get(COOKIE)
+            morsel = SimpleCookie(headers.all("cookie")).get(self.cookie)
         except CookieError:
             return False
         return morsel is not None and _same(morsel.value, self._ticket)
@@ -123,15 +133,18 @@ class Access:
         return (
             origin.netloc != ""
             and origin.netloc == headers.only("host")
+            and (origin.scheme == "https" or not self.is_https)
             and headers.only("sec-fetch-site") in ("", "same-origin")
             and _same(token, self.token)
         )
 
 
-def access_for(host: str, names: Iterable[str], key: str | None) -> Access:
+def access_for(
+    host: str, names: Iterable[str], key: str | None, *, is_https: bool = False
+) -> Access:
     """Return who may ask a server that listens on ``host``."""
     own = {name.lower().rstrip(".") for name in (*names, host)}
-    return Access(host, frozenset(own), key)
+    return Access(host, frozenset(own), key, is_https)
 
 
 def _same(one: str, other: str) -> bool:

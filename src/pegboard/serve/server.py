@@ -48,6 +48,8 @@ class Settings:
         Host names to answer to, besides addresses and localhost.
     key
         The API key; None for none.
+    is_https
+        Whether a proxy before it speaks HTTPS with the browsers; cookies are then for HTTPS alone.
     threads
         CPU threads; None for as many as there are cores.
     feedback
@@ -62,6 +64,7 @@ class Settings:
     port: int = 8000
     names: Sequence[str] = ()
     key: str | None = field(default=None, repr=False)
+    is_https: bool = False
     threads: int | None = None
     feedback: Path | None = None
     drift: Path | None = None
@@ -106,7 +109,7 @@ class ModelServer:
             observer=self._observe,
         )
         self._explainer = Explainer(limits.pixels, settings.threads)
-        access = access_for(settings.host, settings.names, settings.key)
+        access = access_for(settings.host, settings.names, settings.key, is_https=settings.is_https)
         service = api.Service(self._models, self._engine, self._explainer, limits, self._measures)
         connections = Connections(limits)
         site = Site(service, access, self._drift, feedback)

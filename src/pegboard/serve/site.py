@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pegboard.errors import InputError, PegboardError, UnusableImage
 from pegboard.rows import Prediction
 from pegboard.serve import pages
-from pegboard.serve.access import COOKIE, Access
+from pegboard.serve.access import Access
 from pegboard.serve.api import Service
 from pegboard.serve.drift import Drift
 from pegboard.serve.feedback import Feedback, FolderFull, checked_label
@@ -75,20 +75,38 @@ class Site:
         language = _language(request, lang)
         if not self._access.knows(RequestHeaders(request.scope)):
             page = pages.key_page(language, is_wrong="wrong" in request.query_params)
-            return _html("key.html.j2", page, lang)
+            return self._html("key.html.j2", page, lang)
         asked = pages.ask_page(
             language,
             self._service.models.current(),
             self._access.token,
             takes_feedback=self._feedback is not None,
         )
-        return _html("ask.html.j2", asked, lang)
+        return self._html("ask.html.j2", asked, lang)
 
     async def week(self, request: Request, lang: Lang = None) -> Response:
         """Show how this week differs from training."""
         model = self._service.models.current()
         page = pages.drift_page(_language(request, lang), model, self._drift.week(model))
-        return _html("drift.html.j2", page, lang)
+        return self._html("drift.html.j2", page, lang)
+
+    def _html(
+        self,
+        template: str,
+        page: pages.AskPage | pages.KeyPage | pages.DriftPage,
+        asked: str | None,
+    ) -> Response:
+        answer = HTMLResponse(pages.render(template, page))
+        if asked == page.frame.language:
+            answer.set_cookie(
+                LANGUAGE_COOKIE,
+                asked,
+                max_age=_YEAR,
+                httponly=True,
+                samesite="lax",
+                secure=self._access.is_https,
+            )
+        return answer
 
     async def enter(self, request: Request) -> Response:
         """Take the key; who has it gets a cookie that no other site's page can use."""
@@ -97,11 +115,11 @@ class Site:
             return RedirectResponse("/?wrong", 303)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
-            COOKIE,
+            self._access.cookie,
             self._access.ticket,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=self._access.is_https,
         )
         return answer
 
@@ -160,12 +178,3 @@ class Site:
 def _language(request: Request, asked: str | None) -> Language:
     remembered = request.cookies.get(LANGUAGE_COOKIE)
     return language_of(asked, remembered, request.headers.get("accept-language", ""))
-
-
-def _html(
-    template: str, page: pages.AskPage | pages.KeyPage | pages.DriftPage, asked: str | None
-) -> Response:
-    answer = HTMLResponse(pages.render(template, page))
-    if asked == page.frame.language:
-        answer.set_cookie(LANGUAGE_COOKIE, asked, max_age=_YEAR, samesite="lax")
-    return answer
