@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from pegboard import sorting
 from pegboard.cli import run
 from pegboard.errors import Interrupted, PegboardError
 from pegboard.rows import Decision, Prediction
-from pegboard.sorting import LOG, Plan, Unsure, carry_out, plan_sorting
+from pegboard.sorting import LOG, Line, Plan, Unsure, carry_out, plan_sorting
 from pegboard.trees import portable_folders, portable_name
 from small_bundle import colour_bundle, plain
 
@@ -156,6 +157,105 @@ def test_json_says_the_same(
     done = json.loads(capsys.readouterr().out)
     assert done["done"] == {"copied": 4}
     assert done["log"] == str(tmp_path / "sorted" / LOG)
+
+
+# --- going on ----------------------------------------------------------------------------
+
+
+def photos_in(hashes: dict[str, str]) -> list[str]:
+    return sorted(digest for path, digest in hashes.items() if path.endswith(".png"))
+
+
+@pytest.mark.parametrize(("how", "done"), [("--copy", "copied"), ("--link", "linked")])
+def test_a_command_stopped_anywhere_goes_on(
+    command: list[str],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    how: str,
+    done: str,
+) -> None:
+    """Each photo is answered once and written once, wherever Ctrl-C came."""
+    folder, kept = tmp_path / "sorted", tmp_path / "sorted.partial"
+    resuming = [*command, "--resume"]
+    assert run(resuming) == 0
+    assert f"Only the answers were kept, in {kept}" in capsys.readouterr().out
+    assert not folder.exists()
+    lines, before = kept.read_bytes(), tree(photos)
+    placed = sorting._placed
+
+    def stopping_at(count: int) -> None:
+        tried: list[Line] = []
+
+        def place(line: Line, folder: Path, how: Any) -> Line:
+            if line.done == "to do":
+                tried.append(line)
+                if len(tried) > count:
+                    raise KeyboardInterrupt
+            return placed(line, folder, how)
+
+        monkeypatch.setattr(sorting, "_placed", place)
+
+    for _ in range(3):
+        stopping_at(1)
+        assert run([*resuming, "--yes", how]) == 130
+    stamps = {path: path.stat().st_ino for path in folder.rglob("*.png")}
+    assert len(stamps) == 3
+    # Photos are not answered again; the file that is none is looked at each time.
+    again = kept.read_bytes()
+    assert again.startswith(lines)
+    assert all(b"notes.txt" in line for line in again[len(lines) :].splitlines())
+    monkeypatch.setattr(sorting, "_placed", placed)
+    capsys.readouterr()
+    assert run([*resuming, "--yes", how, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["done"] == {done: 1, "there": 3}
+    assert not kept.exists()
+    assert {path: path.stat().st_ino for path in stamps} == stamps
+    assert photos_in(tree(folder)) == photos_in(before)
+    assert tree(photos) == before
+
+
+def test_without_resume_nothing_is_kept_and_what_is_there_stops_it(
+    command: list[str], tmp_path: Path
+) -> None:
+    assert run([*command, "--yes"]) == 0
+    before = tree(tmp_path / "sorted")
+    assert not (tmp_path / "sorted.partial").exists()
+    assert run([*command, "--yes"]) == 1
+    assert run([*command, "--yes", "--resume"]) == 0
+    after = tree(tmp_path / "sorted")
+    assert after.pop("pegboard-sorted-2.csv")
+    assert after == before
+    assert {row["done"] for row in log_of(tmp_path / "sorted", "pegboard-sorted-2.csv")} == {
+        "there", "left",
+    }  # fmt: skip
+
+
+def test_another_photo_in_its_place_is_not_taken_for_it(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--yes"]) == 0
+    file = tmp_path / "sorted" / "red" / "IMG_0.png"
+    status, data = file.stat(), bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run([*command, "--yes", "--resume"]) == 1
+    assert "red/IMG_0.png exist already and are not replaced" in capsys.readouterr().err
+    assert file.read_bytes() == data
+
+
+def test_answers_of_another_model_are_not_gone_on_with(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--resume"]) == 0
+    colour_bundle(tmp_path / "colours.pegboard", name="colours:other")
+    assert run([*command, "--resume"]) == 1
+    assert "or remove sorted.partial to begin again" in capsys.readouterr().err
+    assert run([*command[:3], "--resume"]) == 2
+    assert run([*command, "--overwrite"]) == 2
 
 
 # --- the plan ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -173,8 +173,7 @@ def predict_to_file(
     own = {os.path.abspath(file) for file in (out, beside(out))}  # noqa: PTH100  (takes any name)
     paths = [path for path in named.paths() if os.path.abspath(path) not in own]  # noqa: PTH100
     _check_out(out, resume=resume, overwrite=overwrite)
-    origin = {"pegboard": __version__, "model": _sha256(model), "top": top}
-    with KeptAnswers(out, origin) as kept:
+    with KeptAnswers(out, _origin(model, top)) as kept:
         if resume:
             _tell_taken_up(kept.take_up(), kept, progress)
         try:
@@ -185,6 +184,57 @@ def predict_to_file(
             raise Interrupted(kept.path) from stop
         kept.remove()
     return tally
+
+
+@contextmanager
+def resumed_answers(
+    predictor: Predictor,
+    named: Named,
+    folder: Path,
+    *,
+    model: Path,
+    top: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[tuple[KeptAnswers, Iterator[Prediction]]]:
+    """Answer for everything named, and keep the answers beside a folder that is to be filled.
+
+    Answers that an earlier command kept there are taken up: the photos are answered once, however
+    often a command is stopped.
+
+    Parameters
+    ----------
+    folder
+        ``FOLDER.partial`` gets the answers; it stays until :meth:`KeptAnswers.remove`.
+    model
+        The bundle's file: answers of another one are not gone on with.
+
+    Yields
+    ------
+    What is kept, and the answers in the photos' order.
+
+    Raises
+    ------
+    PegboardError
+        As :meth:`Named.paths`; when the answers cannot be kept, or are of another model.
+    Interrupted
+        On Ctrl-C; what was answered is kept.
+    """
+    progress = progress or Progress()
+    paths = list(named.paths())
+    whole = Path(os.path.abspath(folder))  # noqa: PTH100  ("." has no name)
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    with KeptAnswers(whole, _origin(model, top), f"remove {beside(whole).name}") as kept:
+        _tell_taken_up(kept.take_up(), kept, progress)
+        try:
+            _answer_missing(predictor, named, paths, kept, top, progress)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(kept.path) from stop
+        yield kept, kept.rows(paths)
+
+
+def _origin(model: Path, top: int) -> dict[str, Any]:
+    """Return what answers depend on."""
+    return {"pegboard": __version__, "model": _sha256(model), "top": top}
 
 
 def _check_out(out: Path, *, resume: bool, overwrite: bool) -> None:

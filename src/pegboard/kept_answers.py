@@ -32,6 +32,8 @@ class KeptAnswers:
         The file in the making.
     origin
         What every answer depends on but the photo, as plain JSON values: model, options.
+    begin_again
+        What the user does to have nothing of an earlier command.
 
     Raises
     ------
@@ -39,8 +41,11 @@ class KeptAnswers:
         When the file cannot be written.
     """
 
-    def __init__(self, out: Path, origin: Mapping[str, Any]) -> None:
+    def __init__(
+        self, out: Path, origin: Mapping[str, Any], begin_again: str = "give --overwrite"
+    ) -> None:
         self.path = beside(out)
+        self._begin_again = begin_again
         self._origin = dict(origin)
         self._places: dict[str, int] = {}  # of each photo's latest line
         try:
@@ -73,7 +78,7 @@ class KeptAnswers:
         if not self._is_of_origin(self._file.readline()):
             raise PegboardError(
                 f"--resume: {self.path} was begun with another model, other options or another "
-                "version of pegboard; give the same ones, or --overwrite to begin again"
+                f"version of pegboard; give the same ones, or {self._begin_again} to begin again"
             )
         place = self._file.tell()
         for line in self._file:
@@ -98,7 +103,8 @@ class KeptAnswers:
             stamp = tuple(data["stamp"] or ())
         except (ValueError, KeyError, TypeError) as error:
             raise PegboardError(
-                f"--resume: {self.path} is damaged at byte {place}; give --overwrite to begin again"
+                f"--resume: {self.path} is damaged at byte {place}; {self._begin_again} to begin "
+                "again"
             ) from error
         if row.path and row.path != STDIN and row.error is None and stamp == stamp_of(row.path):
             self._places[row.path] = place

@@ -3,13 +3,15 @@
 ``DIR/CLASS/`` gets the photos the model is sure of; ``DIR/_unsure/CLASS/`` and ``DIR/_unknown/``
 the others. Photos are copied, or linked; originals stay as they are. Nothing that exists is
 replaced: a photo whose name is taken by another one gets a number behind it, and a name that DIR
-holds already ends the command before anything is written.
+holds already ends the command before anything is written. A command that was stopped is gone on
+with: a photo that lies in its place already, byte for byte, is not written again.
 """
 
 from __future__ import annotations
 
 import csv
 import errno
+import filecmp
 import os
 import secrets
 import shutil
@@ -33,6 +35,8 @@ Unsure = Literal["apart", "leave", "sort"]
 UNSURE_FOLDER, UNKNOWN_FOLDER = "_unsure", "_unknown"
 LOG = "pegboard-sorted.csv"
 
+THERE = "there"
+
 _NAMED = 3
 _TEMPORARY = ".pegboard-"
 
@@ -48,7 +52,7 @@ class Line:
     source_path
         As the user named it.
     done
-        ``to do``, ``copied``, ``linked`` or ``left``.
+        ``to do``, ``copied``, ``linked``, ``there`` (an earlier command did it) or ``left``.
     reason
         Why it is not sure, or why it is left.
     """
@@ -82,8 +86,8 @@ class Plan:
             "folders": dict(sorted(Counter(_parent(line) for line in self.to_do).items())),
             "renamed": sum(_is_renamed(line) for line in self.to_do),
             "left": done["left"],
-            "done": {key: done[key] for key in ("copied", "linked") if done[key]},
-            "bytes": sum(_size(line.source_path) for line in self.to_do),
+            "done": {key: done[key] for key in ("copied", "linked", "there") if done[key]},
+            "bytes": sum(_size(line.source_path) for line in self.to_do if line.done != THERE),
         }
 
     def text(self) -> str:
@@ -100,6 +104,7 @@ class Plan:
         lines.append(
             f"{len(self.to_do)} photos, {data['bytes'] / 1e6:,.1f} MB; {data['renamed']} get "
             f"another name, as theirs is taken; {data['left']} stay where they are"
+            + (f"; {data['done'][THERE]} lay there already" if THERE in data["done"] else "")
         )
         return "\n".join(lines)
 
@@ -202,6 +207,24 @@ def _left(row: Prediction, reason: str) -> Line:
     )
 
 
+def resumed(plan: Plan) -> Plan:
+    """Return what is left of a plan of which an earlier command may have done a part.
+
+    A photo is there when the file in its place has the same bytes: of a log that a power cut
+    took nothing is needed.
+    """
+    return replace(plan, lines=[_resumed(line, plan.folder) for line in plan.lines])
+
+
+def _resumed(line: Line, folder: Path) -> Line:
+    if not line.path:
+        return line
+    with suppress(OSError):
+        if filecmp.cmp(line.source_path, folder / line.path, shallow=False):
+            return replace(line, done=THERE)
+    return line
+
+
 def check_free(plan: Plan) -> None:
     """Refuse a plan that meets something that exists.
 
@@ -210,7 +233,11 @@ def check_free(plan: Plan) -> None:
     PegboardError
         With the first names.
     """
-    there = [line.path for line in plan.to_do if os.path.lexists(plan.folder / line.path)]
+    there = [
+        line.path
+        for line in plan.to_do
+        if line.done != THERE and os.path.lexists(plan.folder / line.path)
+    ]
     if there:
         more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
         raise PegboardError(
@@ -266,8 +293,8 @@ def carry_out(plan: Plan, how: How = "copy", progress: Progress | None = None) -
 
 
 def _placed(line: Line, folder: Path, how: How) -> Line:
-    """Write one photo, if it gets a place."""
-    if not line.path:
+    """Write one photo, if it gets a place and is not there."""
+    if not line.path or line.done == THERE:
         return line
     target = folder / line.path
     target.parent.mkdir(parents=True, exist_ok=True)

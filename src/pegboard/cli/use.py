@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,12 @@ def verify_command(
     metavar="FILE",
     help="Write the rows to FILE, whole or not at all.",
 )
-@click.option("--resume", is_flag=True, help="With --out: go on where a stopped command ended.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="With --out or --sort-into: go on where a stopped command ended; with --sort-into, also "
+    "keep the answers until the photos are sorted.",
+)
 @click.option("--overwrite", is_flag=True, help="With --out: replace FILE.")
 @click.option(
     "--sort-into",
@@ -165,17 +171,12 @@ def predict_command(
     from pegboard.answers import Named, predict_files, predict_to_file, summary
     from pegboard.predict import Predictor
 
-    if out is None and (resume or overwrite):
-        raise click.UsageError("--resume and --overwrite go with --out FILE")
-    if sort_into is None and yes:
-        raise click.UsageError("--yes goes with --sort-into DIR")
-    if sort_into is not None and out is not None:
-        raise click.UsageError("--sort-into and --out exclude each other; give one of them")
+    _check_together(out, sort_into, resume=resume, overwrite=overwrite, yes=yes)
     predictor = Predictor.load(bundle, threads=threads)
     named = Named(paths, files_from)
     if sort_into is not None:
         tally = _sort(
-            predictor, named, sort_into,
+            predictor, named, sort_into, model=bundle if resume else None,
             how="copy" if copy else "link", unsure=unsure, yes=yes, as_json=as_json, bars=progress,
         )  # fmt: skip
     elif out is not None:
@@ -199,6 +200,19 @@ def predict_command(
     return code
 
 
+def _check_together(
+    out: Path | None, sort_into: Path | None, *, resume: bool, overwrite: bool, yes: bool
+) -> None:
+    if out is None and overwrite:
+        raise click.UsageError("--overwrite goes with --out FILE")
+    if out is None and sort_into is None and resume:
+        raise click.UsageError("--resume goes with --out FILE or --sort-into DIR")
+    if sort_into is None and yes:
+        raise click.UsageError("--yes goes with --sort-into DIR")
+    if sort_into is not None and out is not None:
+        raise click.UsageError("--sort-into and --out exclude each other; give one of them")
+
+
 def _may_show_bars(kind: str) -> bool:
     """Whether there is a terminal, on which bars and rows will not mix."""
     return sys.stderr.isatty() and (kind == "table" or not sys.stdout.isatty())
@@ -216,27 +230,48 @@ def _sort(
     named: Any,
     folder: Path,
     *,
+    model: Path | None,
     how: Any,
     unsure: Any,
     yes: bool,
     as_json: bool,
     bars: bool | None,
 ) -> Any:
-    from pegboard.answers import answers_to
+    """Plan, and do it with ``yes``; with a model's file, answers are kept until it is done."""
     from pegboard.rows import Tally
-    from pegboard.sorting import carry_out, check_folder, check_free, plan_sorting
+    from pegboard.sorting import carry_out, check_folder, check_free, plan_sorting, resumed
 
     progress, tally = progress_for(bars), Tally()
     check_folder(folder, named.arguments)
-    rows = tally.count(answers_to(predictor, named, 1, progress))
-    plan = plan_sorting(rows, folder, predictor.info.classes, unsure)
-    if not yes:
-        check_free(plan)
-        show_json(plan.to_json() | {"dry_run": True}) if as_json else show(
-            f"{plan.text()}\nNothing was written; add --yes to do it."
-        )
-        return tally
-    plan, log = carry_out(plan, how, progress)
+    with _answers(predictor, named, folder, model, progress) as (kept, rows):
+        plan = plan_sorting(tally.count(rows), folder, predictor.info.classes, unsure)
+        plan = plan if kept is None else resumed(plan)
+        if not yes:
+            check_free(plan)
+            _show_plan(plan, None if kept is None else kept.path, as_json)
+            return tally
+        plan, log = carry_out(plan, how, progress)
+        if kept is not None:
+            kept.remove()
     data = plan.to_json() | {"dry_run": False, "log": str(log)}
     show_json(data) if as_json else show(f"{plan.text()}\nWhat went where: {log}")
     return tally
+
+
+def _answers(
+    predictor: Any, named: Any, folder: Path, model: Path | None, progress: Any
+) -> AbstractContextManager[tuple[Any, Any]]:
+    """Return what is kept, if anything is to be, and the answers."""
+    from pegboard.answers import answers_to, resumed_answers
+
+    if model is None:
+        return nullcontext((None, answers_to(predictor, named, 1, progress)))
+    return resumed_answers(predictor, named, folder, model=model, progress=progress)
+
+
+def _show_plan(plan: Any, kept: Path | None, as_json: bool) -> None:
+    if as_json:
+        show_json(plan.to_json() | {"dry_run": True, "kept": kept and str(kept)})
+        return
+    written = "Nothing was written" if kept is None else f"Only the answers were kept, in {kept}"
+    show(f"{plan.text()}\n{written}; add --yes to do it.")
