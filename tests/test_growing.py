@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
+from pegboard import prepare
 from pegboard.bundle import Network, read_bundle, rewrite_info
 from pegboard.cli import run
 from pegboard.errors import ModelError
@@ -257,6 +258,35 @@ def test_a_frozen_backbone_gets_its_head(tmp_path: Path) -> None:
     begin_with(new, saved(tmp_path, old, "probe", ("a", "b")), ["b", "a"])
     torch.testing.assert_close(last_linear(new.head).weight, last_linear(old.head).weight[[1, 0]])
     torch.testing.assert_close(new.backbone.body.weight, old.backbone.body.weight)
+
+
+def test_folded_weights_are_refused_before_photos_are_read(
+    grown: Grown,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PEGBOARD_CACHE", str(tmp_path / "cache"))
+    out, old = tmp_path / "run", grown.here / "old"
+    assert compare(old, "--models", "fastcnn", "--epochs", "1", "--out", out) == 0
+    alone = tmp_path / "elsewhere" / "mine.pegboard"
+    alone.parent.mkdir()
+    shutil.copy(out / "models" / "fastcnn" / "fastcnn.pegboard", alone)
+    monkeypatch.chdir(alone.parent)
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("photos were read")
+
+    monkeypatch.setattr(prepare, "take_in", read)
+    capsys.readouterr()
+    assert compare(old, "--from", alone) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "does not hold the weights of fastcnn as they were trained" in said
+    assert "beside weights.safetensors" in said
+    assert list(alone.parent.iterdir()) == [alone]
+    # In its run folder it is gone on with.
+    compare(old, "--from", out / "models" / "fastcnn" / "fastcnn.pegboard")
+    assert "photos were read" in capsys.readouterr().err
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pegboard.bundle import Bundle, BundleInfo, read_bundle
 from pegboard.errors import LeakError, ModelError, PegboardError
@@ -16,6 +17,9 @@ from pegboard.models.weights import ResolvedWeights
 from pegboard.photos import Photo, SplitName
 from pegboard.runs import RUNS, RunFolder, read_json
 from pegboard.settings import CompareSettings
+
+if TYPE_CHECKING:
+    from pegboard.models.start import Start
 
 _NAMED = 3
 
@@ -55,6 +59,12 @@ class Origin:
     def sha256(self) -> str:
         """Return the checksum of :attr:`file`."""
         return _sha256(self.file)
+
+    def start(self) -> Start:
+        """Return the weights that another training begins with."""
+        from pegboard.models.start import Start  # noqa: PLC0415  (it takes PyTorch)
+
+        return Start(self.name, self.file, self.sha256(), self.info.classes)
 
     def begins(self, name: ModelName) -> bool:
         """Whether a model can start with this one's weights."""
@@ -169,6 +179,34 @@ def check_weights(origin: Origin, weights: Mapping[str, ResolvedWeights]) -> Non
             f"--from {origin.bundle.path} stands on the weights {own} of {origin.name.base}, found "
             f"{found.source}; give the same --weights {origin.name.base}=FILE"
         )
+
+
+def check_start(
+    origin: Origin,
+    names: Sequence[ModelName],
+    weights: Mapping[str, ResolvedWeights],
+    recipe: str,
+) -> None:
+    """Refuse a file that does not hold the weights as they were trained.
+
+    An exported network has batch normalisation folded into other weights; without the run it
+    came from it cannot be trained on. That is known before any photo is read.
+
+    Raises
+    ------
+    ModelError
+        With what to name instead.
+    """
+    if origin.weights is not None:
+        return
+    from pegboard.models.build import build_model  # noqa: PLC0415
+    from pegboard.models.start import begin_with  # noqa: PLC0415
+
+    start = origin.start()
+    for name in filter(origin.begins, names):
+        own = weights.get(name.base)
+        module = build_model(name, len(start.classes), origin.info.input, own, recipe=recipe)
+        begin_with(module, start, start.classes)
 
 
 def check_photos(origin: Origin, photos: Iterable[Photo]) -> None:

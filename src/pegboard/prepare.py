@@ -30,6 +30,7 @@ from pegboard.growing import (
     Origin,
     check_models,
     check_photos,
+    check_start,
     check_unseen,
     check_weights,
     growth_notes,
@@ -178,6 +179,7 @@ def prepare(
     weights = resolve_weights(names, options, allow_download=True)
     if origin:
         check_weights(origin, weights)
+        check_start(origin, names, weights, settings.recipe)
         previous = origin.kept(previous)
     intake = take_in(
         source,

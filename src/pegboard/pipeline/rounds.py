@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pegboard.folds import fold_numbers
 from pegboard.learn import Job, Task
 from pegboard.loader import Photos
-from pegboard.models.start import Start
 from pegboard.photos import SPLITS
 from pegboard.pipeline.active_run import ActiveRun
 from pegboard.prepare import ModelPlan, Prepared, threads_of
@@ -84,12 +83,5 @@ def job_of(plan: ModelPlan, settings: CompareSettings, seed: int) -> Job:
         seed,
         settings.device,
         threads_of(settings),
-        start=_start(plan),
+        start=None if plan.origin is None else plan.origin.start(),
     )
-
-
-def _start(plan: ModelPlan) -> Start | None:
-    origin = plan.origin
-    if origin is None:
-        return None
-    return Start(origin.name, origin.file, origin.sha256(), origin.info.classes)
