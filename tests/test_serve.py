@@ -444,6 +444,40 @@ class TestManyAtOnce:
                 for connection in stalled:
                     connection.close()
 
+    def test_a_body_that_is_announced_with_the_request_before_makes_room_too(
+        self, bundle: Path
+    ) -> None:
+        """Two requests in one piece, the second without its body (pipelining)."""
+        sent = (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        )
+        with serving(bundle, limits=Limits(connections=6)) as server:
+            client = Client(server.address)
+            stalled = [socket.create_connection((client.host, client.port)) for _ in range(6)]
+            try:
+                for connection in stalled:
+                    connection.sendall(sent)
+                    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+                for _ in range(5):
+                    assert client.post("/v1/predict", picture()).status == 200
+            finally:
+                for connection in stalled:
+                    connection.close()
+
+    def test_a_body_in_chunks_of_a_byte_holds_nobody_up(self, client: Client) -> None:
+        photo = picture()
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in photo)
+        with socket.create_connection((client.host, client.port), timeout=20) as connection:
+            connection.sendall(head + b"Connection: close\r\n\r\n" + chunks)
+            assert client.get("/healthz").status == 200
+            connection.sendall(b"0\r\n\r\n")
+            received = b""
+            while part := connection.recv(65536):
+                received += part
+        assert json.loads(received.partition(b"\r\n\r\n")[2])["photos"][0]["label"] == "red"
+
     def test_a_full_queue_says_when_to_come_again(self, bundle: Path) -> None:
         limits = Limits(queue=4, photos=4)
         photos = [("a.png", picture(size=(1500, 1500)))] * 4
@@ -670,6 +704,17 @@ class TestTheCommand:
         ]  # fmt: skip
         assert "secret" not in stream.getvalue()
         assert [line["event"] for line in lines][:: len(lines) - 1] == ["started", "stopped"]
+
+    def test_libraries_write_nothing_beside_the_log(self, bundle: Path) -> None:
+        with program(bundle) as (process, client):
+            client.post("/v1/predict", b"--x", content_type="multipart/form-data; boundary=SECRET")
+            client.post("/v1/predict", b"\xff", content_type="multipart/form-data; boundary=\xff")
+            process.terminate()
+            assert process.stderr is not None
+            lines = process.stderr.read().splitlines()
+        events = [json.loads(line)["event"] for line in lines if line.startswith("{")]
+        assert events == ["request", "request", "stopped"]
+        assert all(line.startswith(("{", "pegboard: ")) for line in lines)
 
     def test_it_listens_on_this_machine_only(self, client: Client) -> None:
         # 127.0.0.2 is this machine too, and nothing listens there.

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ import pytest
 from PIL import Image
 
 from conftest import CHROMIUM
-from model_server import Client, form, picture, serving
+from model_server import Client, form, many_pictures, picture, serving
 from pegboard.checking import CheckSettings, check_source
 from pegboard.predict import Predictor
-from pegboard.serve.feedback import LOG
+from pegboard.serve.feedback import LOG, Feedback, FolderFull
+from pegboard.serve.models import Models
 from pegboard.serve.words import LANGUAGES, WORDS, language_of
 from pegboard.tallies import Answered, tallied
 from small_bundle import colour_bundle, colour_bundle_with_features
@@ -270,9 +272,66 @@ class TestCorrections:
             correct(client, photo, "blue", given, origin=origin).problem(403)
         correct(client, photo, "blue", token, consent="no").problem(422)
         correct(client, b"text", "blue", token).problem(422)
-        for label in ("", "../up", "a/b", ".hidden", "x" * 81, "a\nb", "..", "c:\\d"):
+        for label in ("", "../up", "a/b", ".hidden", "x" * 81, "x" * 10_000, "a\nb", "..", "c:\\d",
+                      "a\0b", "\N{HAMMER AND WRENCH}" * 80, "con", "a.", "what?"):  # fmt: skip
             correct(client, photo, label, token).problem(422)
+        body, kind = form([("photo", "p", photo), ("label", None, b"\xff\xfe"),
+                           ("consent", None, b"yes")])  # fmt: skip
+        origin = f"http://{client.netloc}"
+        client.post(
+            "/feedback", body, content_type=kind, x_pegboard_token=token, origin=origin
+        ).problem(422)
         assert stored(served[1]) == before
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+    def test_on_a_full_disk_nothing_is_stored_and_the_server_goes_on(self, tmp_path: Path) -> None:
+        bundle, folder = colour_bundle(tmp_path / "colours.pegboard"), tmp_path / "corrections"
+        with serving(bundle, feedback=folder) as server:
+            client = Client(server.address)
+            token = token_of(client)
+            assert correct(client, picture(), "blue", token).status == 200
+            lines = (folder / LOG).read_bytes()
+            (folder / LOG).rename(folder / ".kept")
+            (folder / LOG).symlink_to("/dev/full")
+            told = correct(client, picture((20, 200, 20)), "blue", token).problem(507)
+            assert told["detail"] == "the correction could not be stored"
+            (folder / LOG).unlink()
+            (folder / ".kept").rename(folder / LOG)
+            (folder / "green").write_text("in the way")
+            correct(client, picture((20, 200, 20)), "green", token).problem(507)
+            assert len(stored(folder)) == 1
+            assert (folder / LOG).read_bytes() == lines
+            assert correct(client, picture((20, 200, 20)), "red", token).status == 200
+            assert (folder / LOG).read_bytes().startswith(lines)
+
+    def test_many_corrections_at_once_are_all_kept(self, tmp_path: Path) -> None:
+        bundle, folder = colour_bundle(tmp_path / "colours.pegboard"), tmp_path / "corrections"
+        photos = many_pictures(24, seed=3)
+        with serving(bundle, feedback=folder) as server, ThreadPoolExecutor(8) as pool:
+            client = Client(server.address)
+            token = token_of(client)
+            labels = [("blue", "green", "new")[number % 3] for number in range(len(photos))]
+            sent = zip(photos, labels, strict=True)
+            answers = pool.map(lambda one: correct(client, *one, token), sent)
+            assert {answer.status for answer in answers} == {200}
+        lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+        assert sorted(line["label"] for line in lines) == sorted(labels)
+        assert {folder / line["path"] for line in lines} == set(stored(folder))
+        assert len(stored(folder)) == len(photos)
+
+    def test_small_photos_count_as_what_they_take_of_a_disk(self, tmp_path: Path) -> None:
+        model = Models(colour_bundle(tmp_path / "colours.pegboard")).current()
+        payload = picture(size=(4, 4))
+        (answer,) = model.predictor.predict([payload])
+        folder = tmp_path / "corrections"
+        for _ in range(2):  # counted anew when the server starts
+            feedback = Feedback(folder, 10_000, most=3 * 4096)
+            while True:
+                try:
+                    feedback.store(payload, f"class {len(stored(folder))}", model, answer)
+                except FolderFull:
+                    break
+            assert len(stored(folder)) == 3
 
     def test_without_the_option_the_page_does_not_offer_it(
         self, visit: Callable[..., Page], tmp_path: Path
@@ -388,6 +447,9 @@ class TestKey:
     def test_the_page_takes_the_key_once(self, visit: Callable[..., Page], tmp_path: Path) -> None:
         with serving(colour_bundle(tmp_path / "colours.pegboard"), key=KEY) as server:
             page = visit(server.address)
+            client = Client(server.address)
+            for body in (b"", b"a=1&" * 20, b"key=" + b"x" * 100_000, b"\xff\xfe=\0", b"key=%ff"):
+                assert client.post("/enter", body).headers["location"] == "/?wrong"
             page.fill("#key", "something else")
             page.click("button")
             assert "not the key" in page.inner_text("[role=alert]")

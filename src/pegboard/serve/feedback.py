@@ -7,12 +7,14 @@ its file said of place, time or camera is kept. The folder is a source like any 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +27,18 @@ from pegboard.photos import Pixels
 from pegboard.rows import Prediction
 from pegboard.serve.models import Model
 from pegboard.sources.base import class_label
-from pegboard.trees import class_folders, safe_name
+from pegboard.trees import class_folders, portable_name
 
 LOG = ".feedback.jsonl"
 LONGEST_NAME = 80
+LONGEST_NAME_BYTES = 240
+"""Of a name in UTF-8: disks allow 255."""
+
 MOST_BYTES = 4 << 30
 """Of all photos that one server stores: a page must not fill a disk."""
+
+_BLOCK = 4096
+"""What the smallest file takes of a disk; a photo of one pixel has 70 bytes."""
 
 _LOSSY = frozenset(("JPEG", "WebP", "HEIF", "AVIF"))
 _QUALITY = 95
@@ -63,11 +71,12 @@ class Feedback:
         self._pixels = pixels
         self._most = most
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()  # one at a time: a photo of 50 megapixels takes 300 MB
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / LOG).open("ab"):
                 pass
-            self._stored = sum(file.stat().st_size for file in folder.glob("*/*"))
+            self._stored = sum(_taken(file.stat().st_size) for file in folder.glob("*/*"))
         except OSError as error:
             raise PegboardError(
                 f"--feedback {folder} cannot be written: {error.strerror}"
@@ -88,7 +97,8 @@ class Feedback:
             When it cannot be written.
         """
         label = checked_label(label)
-        data, suffix = _drawn_anew(payload, self._pixels)
+        with self._drawing:
+            data, suffix = _drawn_anew(payload, self._pixels)
         now = datetime.now(UTC)
         digest = hashlib.sha256(data).hexdigest()
         folder = _folder_of(label, model.predictor.info.classes)
@@ -106,10 +116,10 @@ class Feedback:
             "consent": True,
         }
         with self._lock:
-            if self._stored + len(data) > self._most:
+            if self._stored + _taken(len(data)) > self._most:
                 raise FolderFull("as many corrections are stored as there is room for")
             self._write(path, data, json.dumps(line, ensure_ascii=False))
-            self._stored += len(data)
+            self._stored += _taken(len(data))
         return path
 
     def _write(self, path: str, data: bytes, line: str) -> None:
@@ -117,12 +127,32 @@ class Feedback:
         try:
             target.parent.mkdir(exist_ok=True)
             write_bytes_atomically(target, data)
-            with (self._folder / LOG).open("ab") as log:
-                log.write(line.encode("utf-8", "replace") + b"\n")
-                log.flush()
-                os.fsync(log.fileno())
+            try:
+                _append(self._folder / LOG, line.encode("utf-8", "replace") + b"\n")
+            except OSError:
+                target.unlink(missing_ok=True)  # both, or neither
+                raise
         except OSError as error:
             raise PegboardError(f"the correction was not stored: {error.strerror}") from error
+
+
+def _append(log: Path, line: bytes) -> None:
+    """Add a whole line to a file, or nothing."""
+    with log.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+
+
+def _taken(size: int) -> int:
+    """Return what a file of some bytes takes of a disk."""
+    return -(-max(size, 1) // _BLOCK) * _BLOCK
 
 
 def checked_label(label: str) -> str:
@@ -134,7 +164,8 @@ def checked_label(label: str) -> str:
         When it is none.
     """
     label = class_label(label.strip())
-    if not label or len(label) > LONGEST_NAME or not label.isprintable():
+    is_long = len(label) > LONGEST_NAME or len(label.encode()) > LONGEST_NAME_BYTES
+    if not label or is_long or not label.isprintable():
         raise InputError(f"expected the name of a class, of up to {LONGEST_NAME} characters")
     return label
 
@@ -143,8 +174,11 @@ def _folder_of(label: str, classes: Sequence[str]) -> str:
     """Return the folder of a class; a new one has to be fit for a folder as it is."""
     if label in classes:
         return class_folders(set(classes))[label]
-    if safe_name(label) != label or label in class_folders(set(classes)).values():
-        raise InputError("expected a name that begins with no dot and has no slash")
+    if portable_name(label) != label or label in class_folders(set(classes)).values():
+        raise InputError(
+            "expected a name that a folder can have on any system: no dot at its ends, no slash, "
+            'none of <>:"|?*'
+        )
     return label
 
 

@@ -126,6 +126,7 @@ class ModelServer:
         config = uvicorn.Config(
             gate,
             http=protocol_for(connections),
+            loop="asyncio",  # its reads are bounded
             h11_max_incomplete_event_size=limits.head_bytes,
             access_log=False,
             log_config=None,
@@ -228,9 +229,9 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _library_messages(log: Log) -> Iterator[None]:
-    """Hand what uvicorn and asyncio log on to our log."""
+    """Hand what libraries log on to our log; what they only warn of was some client's doing."""
     handler = LibraryMessages(log)
-    loggers = [logging.getLogger(name) for name in ("uvicorn", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "asyncio", "python_multipart")]
     for logger in loggers:
         logger.addHandler(handler)
         logger.propagate = False

@@ -26,6 +26,7 @@ from pegboard.web import RequestHeaders
 LANGUAGE_COOKIE = "pegboard-language"
 TOKEN_HEADER = "x-pegboard-token"  # noqa: S105  (the header's name)
 _YEAR = 365 * 24 * 3600
+_MOST_FIELDS = 10
 
 Lang = Annotated[str | None, Query(max_length=10)]
 
@@ -110,8 +111,7 @@ class Site:
 
     async def enter(self, request: Request) -> Response:
         """Take the key; who has it gets a cookie that no other site's page can use."""
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
-        if not self._access.is_key(fields.get("key", [""])[0].strip()):
+        if not self._access.is_key(_sent_key(await request.body())):
             return RedirectResponse("/?wrong", 303)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
@@ -173,6 +173,15 @@ class Site:
     async def icon(self) -> Response:
         """Send no icon: browsers ask for one and report its absence as an error."""
         return Response(status_code=204)
+
+
+def _sent_key(body: bytes) -> str:
+    """Return the key of a form; "" for whatever is no such form."""
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
+    except ValueError:  # more fields than any form of ours has
+        return ""
+    return fields.get("key", [""])[0].strip()
 
 
 def _language(request: Request, asked: str | None) -> Language:
