@@ -141,6 +141,7 @@ class TestAsking:
         page = visit(served[0], NARROW, permissions=["camera"])
         page.click("#camera")
         page.wait_for_selector("#live:not([hidden])")
+        assert not page.is_visible("#camera")
         page.click("#close")
         page.wait_for_selector("#live", state="hidden")
         page.click("#camera")

@@ -192,7 +192,7 @@ def _bars(aspect: Aspect) -> tuple[Bar, ...]:
     width = BAR_WIDTH / steps
     return tuple(
         Bar(
-            round(number * width, 3),
+            round((number + 0.1) * width, 3),  # the pair in the middle of its column
             round(width * 0.4, 3),
             round(one / highest * BAR_HEIGHT, 3),
             round(other / highest * BAR_HEIGHT, 3),
