@@ -611,6 +611,30 @@ class TestReload:
         assert models.current().name == "colours:turned"
         assert models.current().sha256 != first.sha256
 
+    def test_a_file_cut_off_while_it_is_busy_leaves_the_old_model_answering(
+        self, tmp_path: Path
+    ) -> None:
+        path = colour_bundle(tmp_path / "model.pegboard")
+        with serving(path) as server, ThreadPoolExecutor(4) as pool:
+            client, ended = Client(server.address), threading.Event()
+
+            def keep_asking() -> set[tuple[int, str]]:
+                seen = set()
+                while not ended.is_set():
+                    answer = client.post("/v1/predict", picture())
+                    seen.add((answer.status, answer.json["model"]["sha256"]))
+                return seen
+
+            sha256 = server.models.current().sha256
+            asking = [pool.submit(keep_asking) for _ in range(3)]
+            turned(tmp_path / "next.pegboard")
+            path.write_bytes((tmp_path / "next.pegboard").read_bytes()[:-700])
+            failed = 'pegboard_reloads_total{outcome="failed"} 1.0'
+            patiently(lambda: failed in client.get("/metrics").body.decode())
+            ended.set()
+            assert set.union(*(one.result() for one in asking)) == {(200, sha256)}
+            assert client.get("/readyz").status == 200
+
     @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
     def test_a_hang_up_has_the_bundle_read_again(self, bundle: Path, tmp_path: Path) -> None:
         shutil.copy(bundle, tmp_path / "model.pegboard")
