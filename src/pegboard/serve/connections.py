@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -23,6 +24,9 @@ READ_BYTES = 16 << 10
 """Read of one connection before the others get their turn. A body in chunks of a byte each costs
 6 microseconds a chunk: what asyncio reads at once by itself, 256 KiB, would hold all others up for
 a quarter of a second, over and over."""
+
+_LINGER_SECONDS = 5.0
+"""For which what is still sent is thrown away: closed at once, its sender would not read why."""
 
 _WORDS = {
     400: "the request is not valid HTTP/1.1",
@@ -66,6 +70,7 @@ class PatientProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if need be in the place of another."""
@@ -87,8 +92,10 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and see what they complete."""
+        if self._is_refused:
+            return
         super().data_received(data)
-        if self._has_head():
+        if self._has_head() and not self._is_refused:
             self._stop_timer()
             if not self.cycle.more_body:
                 self.registry.end(self)
@@ -152,7 +159,19 @@ class PatientProtocol(H11Protocol):
         answer = h11.Response(status_code=status, headers=headers, reason=b"")
         for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        if status == HTTPStatus.REQUEST_TIMEOUT or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and read on for a while; the other side closes."""
+        self._is_refused = True
+        self._stop_timer()
+        self.registry.begin(self)  # it makes room when there is need
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self._head_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
 
 def protocol_for(registry: Connections) -> type[PatientProtocol]:
