@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from visits import chromium
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -46,23 +48,12 @@ def data_folder() -> Callable[[str], Path]:
     return find
 
 
-CHROMIUM = Path(os.environ.get("PEGBOARD_CHROMIUM", "/usr/bin/chromium"))
-
-
 # Not for the whole session: while Playwright runs, nothing else may start an event loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start a real Chromium, or skip the test where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}; set PEGBOARD_CHROMIUM to a browser")
-    with sync_api.sync_playwright() as playwright:
-        # A container's root may not use the sandbox; the pages are our own.
-        started = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
+    """A real Chromium; the test is skipped where there is none."""
+    with chromium() as started:
         yield started
-        started.close()
 
 
 SHAPES = ("disc", "square", "cross")

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pegboard.corrections import read_corrections
 from pegboard.review.opening import Opened
 from review_folders import SUSPECTS, open_folder, serving
+from visits import visiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -24,31 +25,17 @@ WIDE, NARROW = {"width": 1360, "height": 850}, {"width": 360, "height": 740}
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open an address as the first page of a new visitor; whatever goes wrong there fails."""
-    troubles: list[str] = []
-    contexts = []
-
-    def open_page(address: str, viewport: dict[str, int] = WIDE, **options: object) -> Page:
-        context = browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "console",
-            lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None,
-        )
-        page.goto(address)
-        # The script gives the heading the focus when it is ready to hear keys.
-        page.wait_for_selector(
-            "#heading:focus" if options.get("java_script_enabled", True) else "#heading"
-        )
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
     # What was still on its way when the server ended is no trouble of the page.
-    assert [text for text in troubles if "CONNECTION_REFUSED" not in text] == []
+    with visiting(browser, WIDE, expected="CONNECTION_REFUSED") as open_page:
+
+        def open_ready(*arguments: Any, **options: Any) -> Page:
+            page = open_page(*arguments, **options)
+            # The script gives the heading the focus when it is ready to hear keys.
+            has_script = options.get("java_script_enabled", True)
+            page.wait_for_selector("#heading:focus" if has_script else "#heading")
+            return page
+
+        yield open_ready
 
 
 @pytest.fixture

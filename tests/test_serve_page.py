@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import CHROMIUM
 from model_server import Client, form, many_pictures, picture, serving
 from pegboard.checking import CheckSettings, check_source
 from pegboard.predict import Predictor
@@ -23,6 +22,7 @@ from pegboard.serve.models import Models
 from pegboard.serve.words import LANGUAGES, WORDS, language_of
 from pegboard.tallies import Answered, tallied
 from small_bundle import colour_bundle, colour_bundle_with_features
+from visits import chromium, visiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,15 +34,9 @@ KEY = "a-key-of-many-letters"
 @pytest.fixture(scope="module")
 def camera_browser() -> Iterator[Browser]:
     """A real Chromium whose camera is drawn."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}; set PEGBOARD_CHROMIUM to a browser")
-    arguments = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream",
-                 "--use-fake-ui-for-media-stream"]  # fmt: skip
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with chromium(*camera) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,27 +51,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 @pytest.fixture
 def visit(camera_browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open an address as a new visitor; whatever goes wrong there fails."""
-    troubles: list[str] = []
-    contexts = []
-
-    def open_page(address: str, viewport: dict[str, int] = WIDE, **options: Any) -> Page:
-        context = camera_browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "console",
-            lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None,
-        )
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
     # That a request was refused is shown on the page, and noted by the browser too.
-    assert [text for text in troubles if "Failed to load resource" not in text] == []
+    with visiting(camera_browser, WIDE, expected="Failed to load resource") as open_page:
+        yield open_page
 
 
 def answered(page: Page, label: str) -> None:
