@@ -30,6 +30,10 @@ TOOLS = (
 SHIPPED = ("probe", "mobilenetv2:frozen", "efficientnet_lite0")
 SHIPPED_EPOCHS = 4
 PER_CLASS = 60
+PRETRAINED = {
+    "mobilenetv2": f"{WEIGHTS / 'mobilenetv2_100.safetensors'},pad=same",
+    "xception": WEIGHTS / "legacy_xception.safetensors",
+}
 
 
 def main() -> int:
@@ -72,11 +76,12 @@ def tools(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
 
 def compare(source: Path, out: Path, models: tuple[str, ...], *own: str) -> None:
     """Train and export models."""
-    weights = (
-        *("--weights", f"mobilenetv2={WEIGHTS / 'mobilenetv2_100.safetensors'},pad=same"),
-        *("--weights", f"xception={WEIGHTS / 'legacy_xception.safetensors'}"),
-    )
-    needed = weights if any("net" in name or "xcep" in name for name in models) else ()
+    needed = [
+        option
+        for base, file in PRETRAINED.items()
+        if any(name.startswith(base) for name in models)
+        for option in ("--weights", f"{base}={file}")
+    ]
     run_pegboard(
         "compare", str(source), "--models", ",".join(models), "--out", str(out),
         "--previous", "none", *own, *needed,
