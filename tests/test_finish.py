@@ -16,7 +16,7 @@ from pegboard.manifest import ManifestRow
 from pegboard.models.registry import input_spec, parse_model_name
 from pegboard.models.weights import resolve_weights
 from pegboard.photos import Pixels
-from pegboard.recipes import recipe_for
+from pegboard.recipes import RecipeName, recipe_for
 from pegboard.runs import ModelFolder
 
 CLASSES = ("coarse", "fine", "plain")
@@ -53,12 +53,13 @@ def task() -> Task:
     )
 
 
+@pytest.mark.parametrize("kind", ["default", "robust"])
 @pytest.mark.parametrize("name", ["probe", "efficientnet_lite0:frozen"])
 def test_a_head_on_features_answers_as_the_whole_network_does(
-    task: Task, tmp_path: Path, name: str
+    task: Task, tmp_path: Path, name: str, kind: RecipeName
 ) -> None:
     model = parse_model_name(name)
-    recipe = recipe_for(model, SPEC, classes=CLASSES, training_photos=36)
+    recipe = recipe_for(model, SPEC, classes=CLASSES, training_photos=36, recipe=kind)
     recipe = replace(recipe, phases=tuple(replace(phase, epochs=2) for phase in recipe.phases))
     job = Job(model, SPEC, recipe, resolve_weights([model])[model.base], 0, "cpu", 1)
     folder = ModelFolder(tmp_path, "model")

@@ -21,7 +21,7 @@ ORDER = [
     *("alignment", "duplicates"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
-    *("embed", "audit", "loader", "augment", "averaging", "train", "checkpoint", "learn"),
+    *("embed", "audit", "loader", "views", "augment", "averaging", "train", "checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
     *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "tallies", "speed"),

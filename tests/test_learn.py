@@ -12,12 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pegboard.budget import Budget
+from pegboard.embed import Embedder
 from pegboard.errors import BudgetSpent
 from pegboard.learn import (
     INVERSE_REGULARISATION,
     Job,
     Task,
     Trained,
+    _feature_data,
     fit_logistic,
     load_trained,
     predict_logits,
@@ -28,9 +30,12 @@ from pegboard.loader import Photos
 from pegboard.manifest import ManifestRow
 from pegboard.models.build import build_model
 from pegboard.models.registry import input_spec, parse_model_name
-from pegboard.recipes import recipe_for
+from pegboard.models.weights import resolve_weights
+from pegboard.progress import Progress
+from pegboard.recipes import Views, recipe_for
 from pegboard.runs import ModelFolder, read_history
 from pegboard.train import TrainingData
+from pegboard.views import view
 
 
 class Digits:
@@ -157,3 +162,29 @@ def test_training_does_not_depend_on_the_global_seed(task: Task, tmp_path: Path)
         train_job(job(epochs=1), task, folder)
         states.append(load_trained(job(epochs=1), 10, folder).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_head_learns_from_views_of_the_training_photos_alone(task: Task) -> None:
+    """Their features follow those of the photos; validation photos have none."""
+    model = parse_model_name("probe")
+    spec = input_spec(model, image_size=64)
+    few = replace(task, train=task.train[:4], validation=task.validation[:3])
+    weights = resolve_weights([model])[model.base]
+    recipe = recipe_for(model, spec, classes=few.classes, training_photos=4, recipe="robust")
+    recipe = replace(recipe, views=replace(recipe.views, count=2))
+    features, data = _feature_data(
+        Job(model, spec, recipe, weights, 0, "cpu", 1), few, Budget(), Progress()
+    )
+    assert len(features) == 4 + 3 + 2 * 4
+    assert data.validation.tolist() == [4, 5, 6]
+    assert data.train.tolist() == [0, 1, 2, 3, *range(7, 15)]
+    assert (data.labels[7:] == np.tile(few.labels[few.train], 2)).all()
+    plain, _ = _feature_data(
+        Job(model, spec, replace(recipe, views=Views()), weights, 0, "cpu", 1),
+        few, Budget(), Progress(),
+    )  # fmt: skip
+    assert np.array_equal(features[:7], plain)
+    pixels = few.photos.one(int(few.train[1]), spec)
+    second = view(pixels, recipe.views, few.keys[few.train[1]], 1)
+    embedder = Embedder(model.base, weights, spec, threads=1)
+    assert np.allclose(features[7 + 4 + 1], embedder.features([("again", lambda: second)])[0])

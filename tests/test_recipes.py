@@ -6,7 +6,7 @@ import pytest
 
 from pegboard.inputs import InputSpec
 from pegboard.models.registry import parse_model_name
-from pegboard.recipes import RECIPES, may_mirror, recipe_for
+from pegboard.recipes import RECIPES, Views, may_mirror, recipe_for
 
 PHOTO = InputSpec(224, 224)
 DIGIT = InputSpec(28, 28, 1)
@@ -29,7 +29,7 @@ def test_every_model_has_every_recipe(name: str, recipe: str) -> None:
     assert made.batch_size >= 1
 
 
-@pytest.mark.parametrize("recipe", ["default", "thorough"])
+@pytest.mark.parametrize("recipe", ["default", "thorough", "robust"])
 @pytest.mark.parametrize("name", [name for name in NAMES if ":" not in name])
 def test_a_digit_is_never_mirrored(name: str, recipe: str) -> None:
     for spec in (DIGIT, InputSpec(96, 96, 3), InputSpec(8, 8, 1)):
@@ -37,6 +37,7 @@ def test_a_digit_is_never_mirrored(name: str, recipe: str) -> None:
             parse_model_name(name), spec, classes=DIGITS, training_photos=3000, recipe=recipe
         )
         assert not made.augmentation.mirror
+        assert not made.views.mirror
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,6 +51,17 @@ def test_the_thorough_recipe_trains_longer_where_there_are_epochs(name: str) -> 
         assert thorough.average > 0
     else:
         assert replace(thorough, name="default") == default
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_robust_recipe_adds_views_where_features_are_frozen(name: str) -> None:
+    default, robust = (
+        recipe_for(parse_model_name(name), PHOTO, classes=TOOLS, training_photos=3000, recipe=kind)
+        for kind in ("default", "robust")
+    )
+    assert default.views == Views()
+    assert bool(robust.views.count) == (robust.method != "gradient")
+    assert replace(robust, name="default", views=Views()) == default
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def compare(
         How photos are brought to size: ``crop``, ``letterbox``, ``squash``, or ``auto``:
         chosen on validation.
     recipe
-        ``default`` or ``notebook``.
+        ``default``, ``thorough``, ``robust`` or ``notebook``.
     weights
         ``NAME=FILE[,pad=same][,mean=…][,std=…]``, one or several.
     corrections

@@ -152,7 +152,7 @@ def _estimate(
         steps = -(-count["train"] // plan.recipe.batch_size)
         training = plan.recipe.epochs * (steps * seconds + forward * count["validation"])
     else:
-        seen = count["train"] + count["validation"]
+        seen = count["train"] * (1 + plan.recipe.views.count) + count["validation"]
         training = seen * (forward + _PROBE_SECONDS_PER_PHOTO)
     pixels = int(np.prod(plan.spec.shape)) * len(prepared.split.rows)
     return ModelEstimate(

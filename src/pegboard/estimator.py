@@ -54,7 +54,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs, batch_size, learning_rate, image_size
         Replace the recipe's own.
     recipe
-        ``default`` or ``notebook``.
+        ``default``, ``thorough``, ``robust`` or ``notebook``.
     image_fit
         How a picture is brought to the model's size: ``letterbox``, ``crop``, ``squash``, or
         ``auto``: chosen on validation pictures, which takes a while the first time.

@@ -49,6 +49,7 @@ from pegboard.train import (
     logits_of,
     photo_preparation,
 )
+from pegboard.views import view, view_key
 
 INVERSE_REGULARISATION = (0.01, 0.03, 0.1, 0.3)
 """Values of scikit-learn's C tried on validation for standardised features."""
@@ -266,6 +267,30 @@ def embed(
     return embedder.features(items, budget=budget or Budget(), progress=progress or Progress())
 
 
+def embed_views(
+    job: Job,
+    task: Task,
+    indices: NDArray[np.int64],
+    *,
+    budget: Budget | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return backbone features ``(count * len(indices), D)`` of photos' views, view by view."""
+    how = job.recipe.views
+
+    def reader(index: int, number: int) -> Callable[[], Any]:
+        return lambda: view(task.photos.one(index, job.spec), how, task.keys[index], number)
+
+    assert job.weights is not None, f"{job.name.typed} has no pretrained backbone"
+    embedder = Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
+    items = [
+        (view_key(task.keys[index], how, number), reader(int(index), number))
+        for number in range(how.count)
+        for index in indices
+    ]
+    return embedder.features(items, budget=budget or Budget(), progress=progress or Progress())
+
+
 Method = Callable[[Job, Task, nn.Module, FileCheckpoint, Budget, Progress], TrainingState]
 
 
@@ -373,15 +398,20 @@ def _common(
 def _feature_data(
     job: Job, task: Task, budget: Budget, progress: Progress
 ) -> tuple[NDArray[np.float32], TrainingData]:
-    """Return features of the training and validation photos, in that order."""
+    """Return features of the training and validation photos and of the training photos' views."""
     indices = np.concatenate((task.train, task.validation))
     features = embed(job, task, indices, budget=budget, progress=progress)
-    count = len(task.train)
+    labels = task.labels[indices]
+    count, whole = len(task.train), len(indices)
+    if job.recipe.views.count:
+        views = embed_views(job, task, task.train, budget=budget, progress=progress)
+        features = np.concatenate((features, views))
+        labels = np.concatenate((labels, np.tile(task.labels[task.train], job.recipe.views.count)))
     data = TrainingData(
         features,
-        task.labels[indices],
-        np.arange(count),
-        np.arange(count, len(indices)),
+        labels,
+        np.concatenate((np.arange(count), np.arange(whole, len(features)))),
+        np.arange(count, whole),
         len(task.classes),
     )
     return features, data

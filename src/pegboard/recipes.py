@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pegboard.inputs import InputSpec
 from pegboard.models.registry import BACKBONES, ModelName
 
-RecipeName = Literal["default", "thorough", "notebook"]
-RECIPES: tuple[RecipeName, ...] = ("default", "thorough", "notebook")
+RecipeName = Literal["default", "thorough", "robust", "notebook"]
+RECIPES: tuple[RecipeName, ...] = ("default", "thorough", "robust", "notebook")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,39 @@ class Augmentation:
     def only_shifts(self) -> bool:
         """Whether shifting is the only change of geometry."""
         return bool(self.shift) and not replace(self, shift=0.0).moves
+
+
+@dataclass(frozen=True)
+class Views:
+    """Further views of every training photo whose features a head learns from (``views.view``).
+
+    Attributes
+    ----------
+    count
+        Views for each photo, besides the photo itself; 0: none.
+    replace
+        Probability that the background is replaced, where the object can be told from it.
+    shift, rotate, scale, mirror
+        As in :class:`Augmentation`.
+    stretch
+        Largest change of the ratio of the sides.
+    cast
+        Standard deviation of the logarithm of each colour channel's gain: white balance.
+    light, contrast, colour
+        Largest relative change of brightness, contrast and saturation.
+    """
+
+    count: int = 0
+    replace: float = 0.0
+    shift: float = 0.0
+    rotate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    stretch: float = 1.0
+    mirror: bool = False
+    cast: float = 0.0
+    light: float = 0.0
+    contrast: float = 0.0
+    colour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +162,8 @@ class Recipe:
         (``averaging.update_average``); 0: the weights themselves answer.
     low_precision
         Allow bf16 or fp16 autocast where the machine is faster with it.
+    views
+        Further views of the training photos, for ``features`` and ``logistic``.
     """
 
     name: RecipeName
@@ -143,6 +178,7 @@ class Recipe:
     cutmix: float = 0.0
     average: float = 0.0
     low_precision: bool = True
+    views: Views = Views()
 
     @property
     def epochs(self) -> int:
@@ -170,6 +206,12 @@ PHOTO_STRONG = Augmentation(
     light=0.3, contrast=0.3, colour=0.3, erase=0.3,
 )  # fmt: skip
 """For pretrained backbones, which learn a few thousand photos by heart within three epochs."""
+
+ELSEWHERE = Views(
+    count=2, replace=0.7, shift=0.1, rotate=20, scale=(0.5, 1.5), stretch=1.5, mirror=True,
+    cast=0.12, light=0.3, contrast=0.3, colour=0.4,
+)  # fmt: skip
+"""What may differ in photos of the same things that others took."""
 
 _DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
 _CONV = Phase(epochs=6, learning_rate=2e-3, weight_decay=1e-4)
@@ -210,6 +252,8 @@ def recipe_for(
     if recipe == "notebook":
         return _notebook(name)
     made = _default(name, spec, classes, training_photos)
+    if recipe == "robust":
+        return _robust(made, classes, spec)
     return _thorough(made, name) if recipe == "thorough" else made
 
 
@@ -236,6 +280,14 @@ def _thorough(made: Recipe, name: ModelName) -> Recipe:
     return replace(
         made, name="thorough", phases=phases, augmentation=moves, average=made.average or 0.99
     )
+
+
+def _robust(made: Recipe, classes: Sequence[str], spec: InputSpec) -> Recipe:
+    """Return a recipe for photos that others take elsewhere: heads learn from views, too."""
+    if made.method == "gradient":
+        return replace(made, name="robust")
+    views = replace(ELSEWHERE, mirror=may_mirror(classes, spec))
+    return replace(made, name="robust", views=views)
 
 
 def may_mirror(classes: Sequence[str], spec: InputSpec) -> bool:

@@ -75,9 +75,10 @@ training_options = _together(
     click.option("--image-size", type=int, help="Side in pixels (default: the model's)."),
     click.option("--fit", type=click.Choice(["auto", "crop", "letterbox", "squash"]),
                  default="auto", show_default=True, help="How photos are brought to size."),
-    click.option("--recipe", type=click.Choice(["default", "thorough", "notebook"]),
+    click.option("--recipe", type=click.Choice(["default", "thorough", "robust", "notebook"]),
                  default="default", show_default=True,
-                 help="How models are trained: thorough takes several times as long."),
+                 help="How models are trained: thorough takes several times as long, robust is for "
+                      "photos that others take elsewhere."),
     click.option("--weights", multiple=True, metavar="NAME=FILE[,pad=same][,mean=…][,std=…]",
                  help="Pretrained weights of a backbone (safetensors)."),
     click.option("--budget", metavar="10m", help="Wall time for everything, such as 90s or 10m."),

@@ -37,7 +37,7 @@ def photograph(name: str, rng: Generator, size: int) -> Image.Image:
     """
     aspect = ASPECTS[rng.integers(len(ASPECTS))]
     width, height = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
-    scene = _background(rng, height, width)
+    scene = background(rng, height, width)
     light = _light(rng)
     for parts in _scene(name, rng, width, height):
         scene = _laid_on(scene, parts, light, rng)
@@ -185,7 +185,7 @@ _GROUNDS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def _background(rng: Generator, height: int, width: int) -> Picture:
+def background(rng: Generator, height: int, width: int) -> Picture:
     """Return a workbench, a floor, a cloth, a wall with holes, a cutting mat or grass."""
     base = np.array(_GROUNDS[rng.integers(len(_GROUNDS))], dtype=np.float32)
     base = base + rng.integers(-16, 17, 3).astype(np.float32)

@@ -35,6 +35,7 @@ from pegboard.predict import Predictor
 from pegboard.progress import Progress
 from pegboard.recipes import Augmentation
 from pegboard.runs import RunFolder
+from pegboard.views import view
 
 MOST_SECONDS = 60.0
 """Longest that all of it takes without a time budget."""
@@ -250,21 +251,25 @@ class _Illustrator:
                 Views(path, (self.album.add(encode(photo)),))
                 for path, photo in zip(paths, pixels, strict=True)
             ]
-            how = exhibit.job.recipe.augmentation
-            if exhibit.job.recipe.method != "gradient" or how == Augmentation():
-                return tuple(seen), ()
             changed = [
-                Views(path, self._augmented(photo, exhibit, seed=exhibit.job.seed + number))
+                Views(path, self._augmented(photo, exhibit, number))
                 for number, (path, photo) in enumerate(
                     zip(paths[:AUGMENTED], pixels[:AUGMENTED], strict=True)
                 )
             ]
-            return tuple(seen), tuple(changed)
+            return tuple(seen), tuple(one for one in changed if one.pictures)
         return (), ()
 
-    def _augmented(self, photo: Pixels, exhibit: Exhibit, *, seed: int) -> tuple[str, ...]:
-        views = augmented_views(photo, exhibit.job.recipe.augmentation, VIEWS, seed=seed)
-        return tuple(self.album.add(encode(within(view, VIEW_SIDE))) for view in views)
+    def _augmented(self, photo: Pixels, exhibit: Exhibit, number: int) -> tuple[str, ...]:
+        """Return pictures of what training made of a photo, if it changed photos at all."""
+        recipe, key = exhibit.job.recipe, str(number)
+        shown: Iterable[Pixels] = ()
+        if recipe.method != "gradient":
+            shown = (view(photo, recipe.views, key, n) for n in range(recipe.views.count))
+        elif recipe.augmentation != Augmentation():
+            seed = exhibit.job.seed + number
+            shown = augmented_views(photo, recipe.augmentation, VIEWS, seed=seed)
+        return tuple(self.album.add(encode(within(one, VIEW_SIDE))) for one in islice(shown, VIEWS))
 
     # --- mistakes -----------------------------------------------------------------------
 
