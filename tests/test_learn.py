@@ -154,6 +154,26 @@ def test_logistic_regression_is_scikit_learns(classes: int) -> None:
     assert np.abs(probabilities - second.predict_proba(features[count:])).max() < 0.05
 
 
+def test_rows_count_as_told() -> None:
+    """Scikit-learn, on rows repeated as often as they count, finds the same plane."""
+    data = load_digits()
+    features, labels = data.data.astype(np.float32), data.target.astype(np.int64)
+    part = TrainingData(features, labels, np.arange(600), np.arange(600, 900), 10)
+    counts = np.where(np.arange(600) % 2, 3, 1)
+    weight, bias, _ = fit_logistic(
+        features, part, weighted=False, strengths=(0.01,), counts=counts.astype(np.float64)
+    )
+    scaler = StandardScaler().fit(features[:600])
+    often = np.repeat(np.arange(600), counts)
+    second = LogisticRegression(C=0.01, max_iter=2000).fit(
+        scaler.transform(features[often]), labels[often]
+    )
+    theirs = second.predict_proba(scaler.transform(features[900:]))
+    ours = features[900:] @ weight.T + bias
+    odds = np.exp(ours - ours.max(axis=1, keepdims=True))
+    assert np.abs(odds / odds.sum(axis=1, keepdims=True) - theirs).max() < 0.01
+
+
 def test_training_does_not_depend_on_the_global_seed(task: Task, tmp_path: Path) -> None:
     states = []
     for number in (1, 2):

@@ -54,13 +54,13 @@ def test_the_thorough_recipe_trains_longer_where_there_are_epochs(name: str) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_robust_recipe_adds_views_where_features_are_frozen(name: str) -> None:
+def test_the_robust_recipe_adds_views_for_probes(name: str) -> None:
     default, robust = (
         recipe_for(parse_model_name(name), PHOTO, classes=TOOLS, training_photos=3000, recipe=kind)
         for kind in ("default", "robust")
     )
     assert default.views == Views()
-    assert bool(robust.views.count) == (robust.method != "gradient")
+    assert bool(robust.views.count) == (robust.method == "logistic")
     assert replace(robust, name="default", views=Views()) == default
 
 

@@ -69,12 +69,14 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Views:
-    """Further views of every training photo whose features a head learns from (``views.view``).
+    """Further views of every training photo, from whose features a probe learns (``views.view``).
 
     Attributes
     ----------
     count
         Views for each photo, besides the photo itself; 0: none.
+    weight
+        How much a view counts beside the photo itself.
     replace
         Probability that the background is replaced, where the object can be told from it.
     shift, rotate, scale, mirror
@@ -88,6 +90,7 @@ class Views:
     """
 
     count: int = 0
+    weight: float = 1.0
     replace: float = 0.0
     shift: float = 0.0
     rotate: float = 0.0
@@ -163,7 +166,7 @@ class Recipe:
     low_precision
         Allow bf16 or fp16 autocast where the machine is faster with it.
     views
-        Further views of the training photos, for ``features`` and ``logistic``.
+        Further views of the training photos, for ``logistic``.
     """
 
     name: RecipeName
@@ -208,7 +211,8 @@ PHOTO_STRONG = Augmentation(
 """For pretrained backbones, which learn a few thousand photos by heart within three epochs."""
 
 ELSEWHERE = Views(
-    count=2, replace=0.7, shift=0.1, rotate=20, scale=(0.5, 1.5), stretch=1.5, mirror=True,
+    count=2, weight=0.2, replace=0.7, shift=0.1, rotate=20, scale=(0.5, 1.5), stretch=1.5,
+    mirror=True,
     cast=0.12, light=0.3, contrast=0.3, colour=0.4,
 )  # fmt: skip
 """What may differ in photos of the same things that others took."""
@@ -283,8 +287,8 @@ def _thorough(made: Recipe, name: ModelName) -> Recipe:
 
 
 def _robust(made: Recipe, classes: Sequence[str], spec: InputSpec) -> Recipe:
-    """Return a recipe for photos that others take elsewhere: heads learn from views, too."""
-    if made.method == "gradient":
+    """Return a recipe for photos that others take elsewhere: a probe learns from views, too."""
+    if made.method != "logistic":
         return replace(made, name="robust")
     views = replace(ELSEWHERE, mirror=may_mirror(classes, spec))
     return replace(made, name="robust", views=views)

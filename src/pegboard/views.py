@@ -1,4 +1,4 @@
-"""Training photos as they might have been taken elsewhere, for heads on frozen features.
+"""Training photos as they might have been taken elsewhere, for a probe on frozen features.
 
 A view is a photo before another background where the object can be told, shown larger or
 smaller, turned, stretched, and in another light. Unlike the changes of ``augment``, which are
@@ -56,7 +56,9 @@ def view(photo: Pixels, how: Views, key: str, number: int) -> Pixels:
 
 def view_key(key: str, how: Views, number: int) -> str:
     """Return what a view's features are kept under, beside those of the photo itself."""
-    settings = {name: value for name, value in asdict(how).items() if name != "count"}
+    settings = {
+        name: value for name, value in asdict(how).items() if name not in ("count", "weight")
+    }
     text = json.dumps([VERSION, settings], sort_keys=True)
     return f"{key}-view-{hashlib.sha256(text.encode()).hexdigest()[:12]}-{number}"
 
