@@ -105,9 +105,7 @@ def test_an_answer_is_the_softmax_of_what_the_network_saw(predictor: Predictor) 
 def test_below_the_threshold_an_answer_is_unsure_and_says_why(predictor: Predictor) -> None:
     (answer,) = predictor.predict([plain((120, 110, 100))])
     assert answer.decision == "unsure"
-    assert answer.reason == (
-        "probability 0.67 is below 0.90, where 95 % of validation answers were right"
-    )
+    assert answer.reason == ("probability 0.67 is below 0.90, from where on 95 % are right")
 
 
 def test_a_near_miss_is_written_with_enough_digits(bundle: Path) -> None:
@@ -118,9 +116,7 @@ def test_a_near_miss_is_written_with_enough_digits(bundle: Path) -> None:
         info = replace(whole.info, thresholds={"sure": sure, "precision": 0.975})
         (answer,) = Predictor(replace(whole, info=info)).predict([plain((120, 110, 100))])
         assert answer.decision == decision
-    assert answer.reason == (
-        "probability 0.6652 is below 0.6653, where 97.5 % of validation answers were right"
-    )
+    assert answer.reason == ("probability 0.6652 is below 0.6653, from where on 97.5 % are right")
 
 
 @pytest.mark.parametrize("sure", [None, 2.0])
@@ -128,7 +124,7 @@ def test_without_a_threshold_nothing_is_sure(tmp_path: Path, sure: float | None)
     bundle = colour_bundle(tmp_path / "a.pegboard", thresholds={"sure": sure})
     (answer,) = Predictor.load(bundle).predict([plain(RED)])
     assert answer.decision == "unsure"
-    assert answer.reason == "no probability was high enough for 95 % right on validation"
+    assert answer.reason == "validation photos showed no probability from which on 95 % are right"
 
 
 @pytest.mark.parametrize(("top", "expected"), [(1, 1), (2, 2), (3, 3), (99, 3)])

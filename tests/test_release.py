@@ -32,7 +32,7 @@ from pegboard.bundle import (
     rewrite_info,
     write_again,
 )
-from pegboard.calibrate import sure_threshold
+from pegboard.calibrate import SURE_CONFIDENCE, sure_threshold
 from pegboard.errors import BundleError, GateFound, PegboardError, SourceError
 from pegboard.evaluate import read_predictions
 from pegboard.manifest import read_manifest
@@ -240,6 +240,7 @@ def test_the_user_says_how_often_a_sure_answer_may_be_wrong(run: Path, tmp_path:
     info = read_bundle(out).info
     assert info.thresholds["precision"] == pytest.approx(0.6)
     assert info.thresholds["sure"] == sure_threshold(found.probabilities, found.labels, 0.6)
+    assert info.thresholds["confidence"] == SURE_CONFIDENCE
     with pytest.raises(PegboardError, match="--wrong-at-most: expected a share"):
         export_model(run, "cnn", out=tmp_path / "b.pegboard", wrong_at_most=2)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
+from pegboard.bundle import Bundle, BundleInfo, Network, Sight, read_bundle, share_text
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
 from pegboard.errors import InputError, PegboardError, UnusableImage
 from pegboard.images import MAX_PIXELS, image_bytes
@@ -149,10 +149,7 @@ class Predictor:
         None where the model does not tell: it was made by an earlier pegboard, or its network has
         no features. Above ``info.unknown_above`` a photo is unknown.
         """
-        features = self.features(images)
-        if features is None or self._likeness is None:
-            return None
-        return self._likeness.strangeness(features)
+        return self._looked(images)[1]
 
     def features(self, images: Pixels) -> NDArray[np.float32] | None:
         """Return ``(n, D)`` float32 features of fitted photos, if the network has them."""
@@ -344,7 +341,7 @@ class Predictor:
         self, paths: Sequence[str | None], results: Sequence[Pixels | str]
     ) -> Iterator[Seen]:
         images = [result for result in results if not isinstance(result, str)]
-        rows = iter(self._looked(np.stack(images)) if images else ())
+        rows = iter(self._rows(np.stack(images)) if images else ())
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, str):
                 yield Seen(path, error=result)
@@ -352,11 +349,20 @@ class Predictor:
                 probabilities, strangeness = next(rows)
                 yield Seen(path, probabilities, strangeness)
 
-    def _looked(self, images: Pixels) -> Iterator[tuple[NDArray[np.float32], float | None]]:
-        probabilities, features = self._ready().answers(images)
-        if self._likeness is None or features is None:
-            return zip(probabilities, repeat(None))
-        return zip(probabilities, self._likeness.strangeness(features).tolist(), strict=True)
+    def _rows(self, images: Pixels) -> Iterator[tuple[NDArray[np.float32], float | None]]:
+        probabilities, strangeness = self._looked(images)
+        told = repeat(None) if strangeness is None else strangeness.tolist()
+        return zip(probabilities, told, strict=False)
+
+    def _looked(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """Return probabilities and, where the model tells it, strangeness."""
+        likeness = self._likeness
+        if likeness is None:
+            return self._ready().probabilities(images), None
+        sight = Sight.of(self._ready(), images)
+        return sight.probabilities, (
+            None if sight.features is None else likeness.strangeness(sight)
+        )
 
     def _prediction(self, seen: Seen, top: int) -> Prediction:
         if seen.error is not None:
@@ -378,20 +384,18 @@ class Predictor:
 
     def _why_unknown(self, strangeness: float) -> str:
         share = 1 - float(self.info.unknown.get("share", 0.0))
-        found, needed = _told_apart(1 - strangeness, 1 - (self.info.unknown_above or 0.0))
+        needed, found = _told_apart(self.info.unknown_above or 0.0, strangeness)
         return (
-            "unlike the photos it was trained on: likeness to the nearest class "
-            f"{found} is below {needed}, which {100 * share:g} % of validation photos reach"
+            f"unlike the photos it was trained on: strangeness {found} is above {needed}, "
+            f"which {100 * share:g} % of validation photos do not exceed"
         )
 
     def _why_unsure(self, seen: Seen) -> str:
         sure, share = self.info.sure, share_text(self.info.thresholds.get("precision"))
         if sure is None:
-            return f"no probability was high enough for {share} right on validation"
+            return f"validation photos showed no probability from which on {share} are right"
         found, needed = _told_apart(float(seen.probabilities.max()), sure)
-        return (
-            f"probability {found} is below {needed}, where {share} of validation answers were right"
-        )
+        return f"probability {found} is below {needed}, from where on {share} are right"
 
 
 def _check_top(top: int) -> None:

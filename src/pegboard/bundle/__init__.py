@@ -37,8 +37,9 @@ from pegboard.bundle.info import (
     SUFFIX,
     BundleInfo,
     data_facts,
+    unknown_facts,
 )
-from pegboard.bundle.likeness import Likeness
+from pegboard.bundle.likeness import Likeness, Sight
 from pegboard.bundle.network import AT_ONCE, Network, Reference, blow_up, reference_grids
 from pegboard.bundle.parity import (
     MAX_DIFFERENCE,
@@ -64,6 +65,7 @@ __all__ = [
     "Network",
     "Parity",
     "Reference",
+    "Sight",
     "TestAnswers",
     "blow_up",
     "compare_answers",
@@ -76,6 +78,7 @@ __all__ = [
     "share_text",
     "to_html",
     "to_markdown",
+    "unknown_facts",
     "write_again",
     "write_bundle",
 ]

@@ -289,9 +289,7 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
     said = (
         "No probability was high enough to call an answer sure."
         if sure is None
-        else f"An answer is called sure from a probability of {sure:.3f} on: there, "
-        f"{share_text(info.thresholds.get('precision'))} of the answers on validation photos were "
-        "right."
+        else f"An answer is called sure from a probability of {sure:.3f} on. {_shown(info)}"
     )
     return (
         Facts(tuple(rows)),
@@ -304,16 +302,36 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
     )
 
 
+def _shown(info: BundleInfo) -> str:
+    """Return what is known of sure answers; earlier bundles hold what was found, not shown."""
+    share = share_text(info.thresholds.get("precision"))
+    confidence = info.thresholds.get("confidence")
+    if confidence is None:
+        return f"There, {share} of the answers on validation photos were right."
+    return (
+        f"There, validation photos show that at least {share} of the answers to photos like them "
+        f"are right, with {share_text(confidence)} confidence (exact binomial tests in a fixed "
+        "order)."
+    )
+
+
 def _unknown(info: BundleInfo) -> tuple[Block, ...]:
     if info.unknown_above is None:
         return ()
     share = 100 * float(info.unknown.get("share", 0))
+    how = (
+        "1 less the cosine between its features and the mean of the nearest class, plus the "
+        "weighted entropy of the probabilities, plus what its light, colours and edges are beyond "
+        f"those of ordinary photos, is above {info.unknown_above:.3f}"
+        if "pixels" in info.unknown.get("by", ())
+        else "the cosine between its features and the mean of the nearest class is below "
+        f"{1 - info.unknown_above:.3f}"
+    )
     return (
         Paragraph(
             "A photo is called unknown, whatever the probability, when it is unlike the training "
-            "photos: when the cosine between its features and the mean of the nearest class is "
-            f"below {1 - info.unknown_above:.3f}. Of the validation photos, which all show a "
-            f"known class, {share:g} % are."
+            f"photos: when {how}. Of the validation photos, which all show a known class, "
+            f"{share:g} % are."
         ),
     )
 

@@ -12,16 +12,17 @@ import numpy as np
 
 from pegboard import __version__
 from pegboard.bundle.parity import Parity
+from pegboard.calibrate import UNKNOWN_SHARE
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
 from pegboard.manifest import ManifestRow
 from pegboard.runs import slug_of
 
-FORMAT = 3
+FORMAT = 4
 """Of the bundles that are written."""
-READABLE = (1, 2, FORMAT)
+READABLE = (1, 2, 3, FORMAT)
 """The first had no ``data`` and no card.html; the second neither ``graph`` nor ``unknown``, and no
-likeness.npz and answers.npz."""
+likeness.npz and answers.npz; the third told what is unknown by features alone."""
 SUFFIX = ".pegboard"
 
 _LARGEST_SIDE = 8192
@@ -43,7 +44,9 @@ class BundleInfo:
         The logits were divided by it (inside the network); fitted on validation.
     thresholds
         ``sure``: least probability of a sure answer, None or above 1 when none is high enough;
-        ``precision``: share of right answers at or above it on validation that was asked for.
+        ``precision``: share of right answers at or above it that was asked for;
+        ``confidence``: with which it holds on new photos (:mod:`pegboard.calibrate`; not stated
+        by earlier bundles, whose threshold had that share on validation).
     figures
         The model's row of the leaderboard.
     data
@@ -207,6 +210,11 @@ def data_facts(
         "folds": settings.get("folds") or 0,
         "allow_leaks": bool(settings.get("allow_leaks")),
     }
+
+
+def unknown_facts(above: float) -> dict[str, Any]:
+    """Return what a bundle says of how it tells what is unknown, for a limit of strangeness."""
+    return {"above": above, "share": UNKNOWN_SHARE, "by": ["features", "probabilities", "pixels"]}
 
 
 def _plain(value: Any) -> Any:

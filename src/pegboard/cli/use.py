@@ -37,7 +37,7 @@ from pegboard.cli.output import show, show_json, tell
     "--wrong-at-most",
     type=float,
     metavar="SHARE",
-    help="Call an answer sure where at most SHARE of the validation answers were wrong, as .02.",
+    help="Call an answer sure where at most SHARE are wrong, as .02.",
 )
 @click.option(
     "--with-neighbours",
