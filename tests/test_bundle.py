@@ -105,7 +105,7 @@ def test_the_members_and_keys_are_the_contracts(path: Path) -> None:
     assert set(data) == {
         *("format", "name", "input", "classes", "temperature", "thresholds", "figures", "parity"),
         *("data", "fingerprint", "versions", "weights", "recipe", "created_by"),
-        *("graph", "unknown", "abstention"),
+        *("graph", "unknown", "sets", "abstention"),
     }
     sums = json.loads(members["checksums.json"])
     assert sums == {

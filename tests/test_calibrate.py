@@ -14,12 +14,16 @@ from pegboard.calibrate import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     NEVER_SURE,
+    SET_COVERAGES,
     STARTS,
     SURE_CONFIDENCE,
     apply_temperature,
     fit_temperature,
+    set_limit,
+    set_limits,
     sure_threshold,
 )
+from pegboard.errors import PegboardError
 from pegboard.metrics import expected_calibration_error
 
 
@@ -152,3 +156,40 @@ def test_never_sure_is_out_of_reach() -> None:
     threshold = sure_threshold(always_wrong, np.ones(200, int))
     assert not (always_wrong.max(axis=1) >= threshold).any()
     assert sure_threshold(np.zeros((0, 3)), np.zeros(0, int)) == NEVER_SURE
+
+
+# --- sets of classes -------------------------------------------------------------------------
+
+
+@given(
+    n=st.integers(5, 60),
+    coverage=st.sampled_from([0.5, 0.8, 0.9, 0.99]),
+    sharp=st.floats(0.2, 5),
+    seed=st.integers(0, 9),
+)
+@settings(deadline=None, max_examples=25)
+def test_sets_hold_the_right_class_as_often_as_asked(
+    n: int, coverage: float, sharp: float, seed: int
+) -> None:
+    """However wrong the probabilities are: over draws of validation photos and of a new one."""
+    draws, found = 400, 0
+    logits, labels = drawn(draws * (n + 1), sharp, seed)
+    probabilities = apply_temperature(logits).reshape(draws, n + 1, -1)
+    for shown, true in zip(probabilities, labels.reshape(draws, n + 1), strict=True):
+        least = set_limit(set_limits(shown[:-1], true[:-1]), coverage)
+        found += bool(shown[-1, true[-1]] >= least)
+    # Three standard errors below, at most; and no wider than the grid of n + 1 photos makes them.
+    error = 3 * np.sqrt(coverage * (1 - coverage) / draws)
+    assert found / draws >= coverage - error
+    assert found / draws <= coverage + 1 / (n + 1) + error
+
+
+def test_few_photos_leave_all_classes_open() -> None:
+    limits = set_limits(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    assert limits[0] == 0.8
+    assert limits[-1] is None
+    assert set_limit(limits, SET_COVERAGES[-1]) == 0
+    assert limits == sorted(limits, key=lambda limit: -(limit or 0))
+    for coverage in (0, 0.991, 1, -1):
+        with pytest.raises(PegboardError, match=r"--sets: expected a share up to 0\.99"):
+            set_limit(limits, coverage)

@@ -7,11 +7,13 @@ divides all logits, so no answer changes, only how sure it sounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.errors import PegboardError
 from pegboard.metrics import FloatArray, IntArray
 
 LOWEST_TEMPERATURE = 0.05
@@ -22,6 +24,9 @@ SURE_PRECISION = 0.95
 
 SURE_CONFIDENCE = 0.9
 """How certain it is that the share holds, over the draw of validation photos."""
+
+SET_COVERAGES = tuple(percent / 100 for percent in range(50, 100))
+"""Shares of photos whose set of classes can be asked to hold the right one."""
 
 STARTS = (0.25, 0.5, 1.0)
 """Shares of the validation photos, the surest first, at which tests begin."""
@@ -180,6 +185,56 @@ def _last_passed(passes: NDArray[np.bool_], start: int) -> int:
     failed = np.flatnonzero(~passes[start:])
     last = start + int(failed[0]) - 1 if failed.size else len(passes) - 1
     return last if last >= start else -1
+
+
+def set_limits(probabilities: FloatArray, labels: IntArray) -> list[float | None]:
+    """Return how probable a class must be to be among those an answer leaves open.
+
+    Of new photos like those of validation, the set of all classes at least so probable holds the
+    right one with the wanted frequency, whatever the model: split conformal prediction with the
+    least ambiguous sets (Sadinle, Lei and Wasserman 2019, "Least Ambiguous Set-Valued Classifiers
+    with Bounded Error Levels").
+
+    Parameters
+    ----------
+    probabilities
+        ``(N, C)`` of the validation photos, after temperature scaling; at least one.
+    labels
+        ``(N,)`` class indices.
+
+    Returns
+    -------
+    The least probability for each of :data:`SET_COVERAGES`; None where N photos are too few to
+    leave out any class.
+    """
+    true = np.sort(probabilities[np.arange(len(labels)), labels])
+    n = len(true)
+    # So many of n + 1 photos may have a right class that is less probable; rounding aside.
+    below = [math.floor((1 - coverage) * (n + 1) + 1e-9) for coverage in SET_COVERAGES]
+    return [float(true[count - 1]) if count else None for count in below]
+
+
+def set_limit(limits: Sequence[float | None], coverage: float) -> float:
+    """Return the least probability for the first of the coverages that reaches the wanted one.
+
+    Parameters
+    ----------
+    limits
+        As :func:`set_limits` returned them.
+    coverage
+        Between 0 and the last of :data:`SET_COVERAGES`.
+
+    Raises
+    ------
+    PegboardError
+        When it is no such share.
+    """
+    if not 0 < coverage <= SET_COVERAGES[-1]:
+        raise PegboardError(
+            f"--sets: expected a share up to {SET_COVERAGES[-1]:g}, such as .9, got {coverage:g}"
+        )
+    place = next(i for i, kept in enumerate(SET_COVERAGES) if kept >= coverage - 1e-9)
+    return limits[place] or 0.0
 
 
 def unknown_threshold(strangeness: FloatArray, share: float = UNKNOWN_SHARE) -> float:

@@ -21,6 +21,7 @@ from pegboard.calibrate import (
     UNKNOWN_SHARE,
     apply_temperature,
     fit_temperature,
+    set_limits,
     sure_limits,
 )
 from pegboard.evaluate import Predictions
@@ -167,6 +168,7 @@ def bundle(
         classes=tuple(task.classes),
         temperature=answers.temperature,
         thresholds=sure_limits(known.probabilities, known.labels, wrong_at_most),
+        sets={"n": len(known), "least": set_limits(known.probabilities, known.labels)},
         fingerprint=task.fingerprint,
         versions=versions,
         weights=_origin(job),
@@ -211,7 +213,7 @@ def _complete(
         strangeness = likeness.strangeness(sight)
     told = coverage_and_risk(info, sight.probabilities, strangeness, labels)
     checksums = [task.photos.rows[index].sha256 for index in task.test]
-    kept = TestAnswers.of(checksums, answers.test.probabilities, labels)
+    kept = TestAnswers.of(checksums, answers.test.probabilities, labels, strangeness)
     return replace(info, abstention=told), {"likeness": likeness, "answers": kept}
 
 

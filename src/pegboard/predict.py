@@ -23,6 +23,7 @@ from PIL import Image
 
 from pegboard.bundle import Bundle, BundleInfo, Network, Sight, read_bundle, share_text
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
+from pegboard.calibrate import set_limit
 from pegboard.errors import InputError, PegboardError, UnusableImage
 from pegboard.images import MAX_PIXELS, image_bytes
 from pegboard.inputs import fitted
@@ -93,11 +94,23 @@ class Predictor:
         What :func:`pegboard.bundle.read_bundle` returned.
     threads
         CPU threads for decoding and for the network; None for as many as there are cores.
+    sets
+        Also tell, for each photo, the classes that are left open: for this share of photos like
+        those of validation, the right one is among them (:func:`pegboard.calibrate.set_limits`).
+
+    Raises
+    ------
+    PegboardError
+        When a value is out of range, or the bundle is of an earlier format and tells no sets.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, sets: float | None = None
+    ) -> None:
         if threads is not None and threads < 1:
             raise PegboardError(f"--threads: expected at least 1, got {threads}")
+        self.sets = sets
+        self._least = None if sets is None else _least_probability(bundle, sets)
         self.info: BundleInfo = bundle.info
         self._threads = threads
         self._likeness = bundle.likeness
@@ -105,7 +118,9 @@ class Predictor:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, threads: int | None = None) -> Predictor:
+    def load(
+        cls, path: str | Path, threads: int | None = None, sets: float | None = None
+    ) -> Predictor:
         """Read and check a ``.pegboard`` file. The network is set up at the first question.
 
         Raises
@@ -113,7 +128,7 @@ class Predictor:
         BundleError
             When the file is not a whole bundle of a format this version reads.
         """
-        return cls(read_bundle(path), threads)
+        return cls(read_bundle(path), threads, sets)
 
     def predict(self, payloads: Sequence[Payload], top: int = 3) -> list[Prediction]:
         """Answer for photos given as file contents, pixels or Pillow images, in their order.
@@ -373,7 +388,23 @@ class Predictor:
         )
         best = candidates[0]
         decision, reason = self._decide(seen)
-        return Prediction(seen.path, best.label, best.probability, candidates, decision, reason)
+        return Prediction(
+            seen.path,
+            best.label,
+            best.probability,
+            candidates,
+            decision,
+            reason,
+            classes=self._left_open(seen.probabilities),
+        )
+
+    def _left_open(self, probabilities: NDArray[np.float32]) -> tuple[str, ...] | None:
+        """Return the classes that are probable enough, the likeliest first and always there."""
+        if self._least is None:
+            return None
+        order = np.argsort(-probabilities, kind="stable")
+        count = max(1, int((probabilities >= self._least).sum()))
+        return tuple(self.info.classes[index] for index in order[:count])
 
     def _decide(self, seen: Seen) -> tuple[Decision, str | None]:
         strange = None if seen.strangeness is None else np.array([seen.strangeness])
@@ -396,6 +427,16 @@ class Predictor:
             return f"validation photos showed no probability from which on {share} are right"
         found, needed = _told_apart(float(seen.probabilities.max()), sure)
         return f"probability {found} is below {needed}, from where on {share} are right"
+
+
+def _least_probability(bundle: Bundle, coverage: float) -> float:
+    limits = bundle.info.sets.get("least")
+    if limits is None:
+        raise PegboardError(
+            f"--sets: {bundle.path} was made by an earlier pegboard and holds nothing to tell "
+            "sets by; export it again from a new run"
+        )
+    return set_limit(limits, coverage)
 
 
 def _check_top(top: int) -> None:

@@ -30,7 +30,14 @@ from pegboard.bundle.archive import (
     write_again,
     write_bundle,
 )
-from pegboard.bundle.card import ModelCard, model_card, share_text
+from pegboard.bundle.card import (
+    ModelCard,
+    answers_in_words,
+    model_card,
+    share_text,
+    sure_in_words,
+    unknown_in_words,
+)
 from pegboard.bundle.card_files import to_html, to_markdown
 from pegboard.bundle.info import (
     FORMAT,
@@ -67,6 +74,7 @@ __all__ = [
     "Reference",
     "Sight",
     "TestAnswers",
+    "answers_in_words",
     "blow_up",
     "compare_answers",
     "data_facts",
@@ -76,9 +84,11 @@ __all__ = [
     "reference_grids",
     "rewrite_info",
     "share_text",
+    "sure_in_words",
     "to_html",
     "to_markdown",
     "unknown_facts",
+    "unknown_in_words",
     "write_again",
     "write_bundle",
 ]

@@ -280,26 +280,28 @@ def _of(number: int, support: int | None) -> str:
 
 
 def _calibration(info: BundleInfo) -> tuple[Block, ...]:
-    sure, figures = info.sure, info.figures
+    figures = info.figures
     rows = [("Temperature, fitted on validation photos", f"{info.temperature:.3f}")]
     if _is_number(figures.get("ece")):
         rows.append(("Expected calibration error on test photos", f"{figures['ece']:.3f}"))
     if _is_number(figures.get("loss")):
         rows.append(("Log loss on test photos", f"{figures['loss']:.3f}"))
-    said = (
-        "No probability was high enough to call an answer sure."
-        if sure is None
-        else f"An answer is called sure from a probability of {sure:.3f} on. {_shown(info)}"
-    )
     return (
         Facts(tuple(rows)),
         Paragraph(
             "The network's outputs are divided by a temperature, so that of the answers given with "
-            f"80 %, about 80 % are right on photos like these. {said}"
+            f"80 %, about 80 % are right on photos like these. {sure_in_words(info)}"
         ),
         *_unknown(info),
         *_coverage(info.abstention),
     )
+
+
+def sure_in_words(info: BundleInfo) -> str:
+    """Return from which probability on an answer is called sure, and what that means."""
+    if info.sure is None:
+        return "No probability was high enough to call an answer sure."
+    return f"An answer is called sure from a probability of {info.sure:.3f} on. {_shown(info)}"
 
 
 def _shown(info: BundleInfo) -> str:
@@ -316,8 +318,14 @@ def _shown(info: BundleInfo) -> str:
 
 
 def _unknown(info: BundleInfo) -> tuple[Block, ...]:
+    said = unknown_in_words(info)
+    return (Paragraph(said),) if said else ()
+
+
+def unknown_in_words(info: BundleInfo) -> str:
+    """Return when a photo is called unknown; empty where the model does not tell it."""
     if info.unknown_above is None:
-        return ()
+        return ""
     share = 100 * float(info.unknown.get("share", 0))
     how = (
         "1 less the cosine between its features and the mean of the nearest class, plus the "
@@ -328,11 +336,9 @@ def _unknown(info: BundleInfo) -> tuple[Block, ...]:
         f"{1 - info.unknown_above:.3f}"
     )
     return (
-        Paragraph(
-            "A photo is called unknown, whatever the probability, when it is unlike the training "
-            f"photos: when {how}. Of the validation photos, which all show a known class, "
-            f"{share:g} % are."
-        ),
+        "A photo is called unknown, whatever the probability, when it is unlike the training "
+        f"photos: when {how}. Of the validation photos, which all show a known class, "
+        f"{share:g} % are."
     )
 
 
@@ -341,20 +347,25 @@ def _coverage(told: Json) -> tuple[Block, ...]:
     if not told:
         return ()
     n = told["n"]
+    rows = tuple(
+        (percent(point["coverage"], n), percent(point["risk"], n)) for point in told["curve"]
+    )
+    return (
+        Paragraph(answers_in_words(told)),
+        Grid(("Answered, the most certain first", "Wrong among them"), rows),
+    )
+
+
+def answers_in_words(told: Json) -> str:
+    """Return how often it answered and erred, of coverage and risk on test photos."""
+    n, risk = told["n"], told.get("risk")
     shares = [
         f"{percent(told[key], n)} {key}"
         for key in ("sure", "unsure", "unknown")
         if told.get(key) is not None
     ]
-    risk = told.get("risk")
     wrong = "" if risk is None else f" Of the sure answers {percent(risk, n)} were wrong."
-    rows = tuple(
-        (percent(point["coverage"], n), percent(point["risk"], n)) for point in told["curve"]
-    )
-    return (
-        Paragraph(f"On {count(n, 'test photo')} its answers were: {', '.join(shares)}.{wrong}"),
-        Grid(("Answered, the most certain first", "Wrong among them"), rows),
-    )
+    return f"On {count(n, 'test photo')} its answers were: {', '.join(shares)}.{wrong}"
 
 
 def share_text(precision: float | None) -> str:

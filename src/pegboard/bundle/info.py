@@ -12,7 +12,7 @@ import numpy as np
 
 from pegboard import __version__
 from pegboard.bundle.parity import Parity
-from pegboard.calibrate import UNKNOWN_SHARE
+from pegboard.calibrate import SET_COVERAGES, UNKNOWN_SHARE
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
 from pegboard.manifest import ManifestRow
@@ -60,6 +60,9 @@ class BundleInfo:
         How photos unlike all training photos are told (:mod:`pegboard.bundle.likeness`); empty
         where the model does not tell them. ``above``: a photo that is stranger is unknown;
         ``share``: of validation photos that are.
+    sets
+        ``n`` validation photos, and ``least``: how probable a class must be to be left open
+        (:func:`pegboard.calibrate.set_limits`); empty in a bundle of an earlier format.
     abstention
         Coverage and risk on test photos (:func:`pegboard.bundle.deciding.coverage_and_risk`).
     fingerprint
@@ -84,6 +87,7 @@ class BundleInfo:
     parity: Parity | None = None
     graph: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
     abstention: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +126,7 @@ class BundleInfo:
             "parity": None if self.parity is None else self.parity.to_json(),
             "graph": dict(self.graph),
             "unknown": dict(self.unknown),
+            "sets": dict(self.sets),
             "abstention": dict(self.abstention),
             "fingerprint": self.fingerprint,
             "versions": dict(self.versions),
@@ -153,6 +158,7 @@ class BundleInfo:
                 parity=None if parity is None else Parity.from_json(parity),
                 graph={key: int(value) for key, value in (data.get("graph") or {}).items()},
                 unknown=dict(data.get("unknown") or {}),
+                sets=_sets(data.get("sets") or {}),
                 abstention=dict(data.get("abstention") or {}),
                 fingerprint=_text(data["fingerprint"]),
                 versions=dict(data["versions"]),
@@ -234,6 +240,15 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, found {value!r}")
     return value
+
+
+def _sets(value: Mapping[str, Any]) -> dict[str, Any]:
+    if not value:
+        return {}
+    least = [None if number is None else float(number) for number in value["least"]]
+    if len(least) != len(SET_COVERAGES):
+        raise ValueError(f"sets are of {len(least)} coverages instead of {len(SET_COVERAGES)}")
+    return {"n": int(value["n"]), "least": least}
 
 
 def _thresholds(value: Mapping[str, Any]) -> dict[str, float | None]:

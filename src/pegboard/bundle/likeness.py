@@ -76,7 +76,15 @@ class Sight:
 
     @classmethod
     def joined(cls, parts: Sequence[Sight]) -> Sight:
-        """Put at least one together."""
+        """Put parts together.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        if not parts:
+            raise ValueError("expected at least one photo to show to a network, found none")
         features = [part.features for part in parts if part.features is not None]
         return cls(
             np.concatenate([part.probabilities for part in parts]),

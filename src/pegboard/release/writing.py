@@ -107,13 +107,13 @@ def export_model(
     unchanged = not (is_int8 or neighbours) and wrong_at_most is None
     if unchanged and kind == "pegboard":
         return _written(target, bundle.path.read_bytes())
+    if wrong_at_most is not None:
+        bundle = _with_risk(Path(run), bundle, wrong_at_most)
     if is_int8 or neighbours:
         with reopened(Path(run), bundle) as opened:
             bundle = _in_int8(opened, progress, force=force) if is_int8 else bundle
             if neighbours:
                 bundle = with_neighbours(replace(opened, bundle=bundle), progress)
-    if wrong_at_most is not None:
-        bundle = _with_risk(Path(run), bundle, wrong_at_most)
     if kind == "onnx":
         return _written(target, plain_onnx(bundle))
     write_again(target, bundle)
@@ -164,11 +164,9 @@ def _with_risk(run: Path, bundle: Bundle, wrong_at_most: float) -> Bundle:
     limits = sure_limits(found.probabilities, found.labels, wrong_at_most)
     info = replace(bundle.info, thresholds=limits)
     # What it came to on test photos was with the other threshold.
-    if "test" in answers:
-        test = answers["test"]
-        told = coverage_and_risk(replace(info, unknown={}), test.probabilities, None, test.labels)
-        # Which of them are unknown cannot be told without the photos.
-        info = replace(info, abstention=told | {"unknown": None})
+    if (kept := bundle.answers) is not None:
+        told = coverage_and_risk(info, kept.probabilities, kept.strangeness, kept.labels)
+        info = replace(info, abstention=told)
     return replace(bundle, info=info)
 
 
