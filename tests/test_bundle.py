@@ -101,11 +101,11 @@ def test_the_members_and_keys_are_the_contracts(path: Path) -> None:
         "checksums.json",
     }
     data = json.loads(members["model.json"])
-    assert data["format"] == 3
+    assert data["format"] == 4
     assert set(data) == {
         *("format", "name", "input", "classes", "temperature", "thresholds", "figures", "parity"),
         *("data", "fingerprint", "versions", "weights", "recipe", "created_by"),
-        *("graph", "unknown", "abstention"),
+        *("graph", "unknown", "sets", "abstention"),
     }
     sums = json.loads(members["checksums.json"])
     assert sums == {
@@ -351,10 +351,10 @@ def test_another_zip_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_says_what_to_do(path: Path) -> None:
-    members = members_of(with_model_json(path, format=4))
+    members = members_of(with_model_json(path, format=5))
     # A newer format may hold anything else.
     write_zip(path, with_sums(members | {"neighbours.npz": b"x"}))
-    with pytest.raises(BundleError, match=r"has bundle format 4 .* update pegboard"):
+    with pytest.raises(BundleError, match=r"has bundle format 5 .* update pegboard"):
         read_bundle(path)
 
 
@@ -375,7 +375,7 @@ def test_a_newer_format_says_what_to_do(path: Path) -> None:
         ({"input": SPEC.to_json() | {"height": "tall"}}, "not valid"),
         ({"input": SPEC.to_json() | {"interpolation": "magic"}}, "interpolation"),
         ({"input": SPEC.to_json() | {"channels": 1}}, "does not fit"),
-        ({"format": 0}, "format 0 instead of 3"),
+        ({"format": 0}, "format 0 instead of 4"),
     ],
 )
 def test_values_that_cannot_be_are_refused(path: Path, change: dict, message: str) -> None:

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
+from scipy.stats import binomtest
 
 from pegboard.calibrate import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     NEVER_SURE,
+    SET_COVERAGES,
+    STARTS,
+    SURE_CONFIDENCE,
     apply_temperature,
     fit_temperature,
+    set_limit,
+    set_limits,
     sure_threshold,
 )
+from pegboard.errors import PegboardError
 from pegboard.metrics import expected_calibration_error
 
 
@@ -85,27 +94,102 @@ def test_probabilities_sum_to_one_and_keep_the_answer(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), st.booleans()), min_size=1),
-    st.sampled_from([0.5, 0.9, 0.95, 1.0]),
+    st.lists(
+        st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), st.integers(0, 9)),
+        min_size=1,
+        max_size=120,
+    ),
+    st.sampled_from([0.3, 0.5, 0.7, 0.9]),
 )
 @settings(deadline=None, max_examples=80)
 def test_threshold_is_what_its_definition_says(
-    photos: list[tuple[float, bool]], precision: float
+    photos: list[tuple[float, int]], precision: float
 ) -> None:
     confidence = np.array([value for value, _ in photos])
-    probabilities = np.stack([confidence, 1 - confidence], axis=1)
-    labels = np.array([0 if right else 1 for _, right in photos])
-    good_enough = [
-        level
-        for level in sorted(set(confidence))
-        if np.mean([right for value, right in photos if value >= level]) >= precision
+    right = np.array([chance > 0 for _, chance in photos])
+    probabilities = np.stack([confidence, 0 * confidence], axis=1)
+    levels = sorted(set(confidence), reverse=True)
+
+    def passes(level: float) -> bool:
+        sure = confidence >= level
+        wrong = int((sure & ~right).sum())
+        test = binomtest(wrong, int(sure.sum()), 1 - precision, alternative="less")
+        return test.pvalue <= (1 - SURE_CONFIDENCE) / len(STARTS)
+
+    walked = [
+        list(takewhile(passes, (x for x in levels if (confidence >= x).mean() >= start)))
+        for start in STARTS
     ]
-    expected = good_enough[0] if good_enough else NEVER_SURE
-    assert sure_threshold(probabilities, labels, precision) == expected
+    expected = min((walk[-1] for walk in walked if walk), default=NEVER_SURE)
+    assert sure_threshold(probabilities, np.where(right, 0, 1), precision) == expected
+
+
+@pytest.mark.parametrize(("shape", "precision"), [((4, 0.5), 0.95), ((6, 0.3), 0.98)])
+def test_what_is_shown_on_validation_holds_on_new_photos(
+    shape: tuple[float, float], precision: float
+) -> None:
+    """A calibrated model: the share of wrong ones among all photos above a level is known."""
+    chance = np.random.default_rng(0)
+    new = np.sort(chance.beta(*shape, 100_000))[::-1]
+    risk = 1 - np.cumsum(new) / np.arange(1, len(new) + 1)
+    broken, covered, draws = 0, [], 100
+    for _ in range(draws):
+        confidence = chance.beta(*shape, 600)
+        right = chance.random(600) < confidence
+        probabilities = np.stack([confidence, 0 * confidence], axis=1)
+        threshold = sure_threshold(probabilities, np.where(right, 0, 1), precision)
+        sure = int((new >= threshold).sum())
+        broken += bool(sure and risk[sure - 1] > 1 - precision)
+        covered.append(sure / len(new))
+    assert broken <= (1 - SURE_CONFIDENCE) * draws
+    assert np.mean(covered) > 0.4  # and it is no use to be never sure
+
+
+def test_too_few_photos_show_nothing() -> None:
+    for photos, is_shown in ((66, False), (67, True)):  # 0.95^67 is the first below 0.1 / 3
+        threshold = sure_threshold(np.eye(2)[np.zeros(photos, int)], np.zeros(photos, int))
+        assert (threshold <= 1) is is_shown
 
 
 def test_never_sure_is_out_of_reach() -> None:
-    always_wrong = np.eye(2)[[0, 0]]
-    threshold = sure_threshold(always_wrong, np.array([1, 1]))
+    always_wrong = np.eye(2)[np.zeros(200, int)]
+    threshold = sure_threshold(always_wrong, np.ones(200, int))
     assert not (always_wrong.max(axis=1) >= threshold).any()
     assert sure_threshold(np.zeros((0, 3)), np.zeros(0, int)) == NEVER_SURE
+
+
+# --- sets of classes -------------------------------------------------------------------------
+
+
+@given(
+    n=st.integers(5, 60),
+    coverage=st.sampled_from([0.5, 0.8, 0.9, 0.99]),
+    sharp=st.floats(0.2, 5),
+    seed=st.integers(0, 9),
+)
+@settings(deadline=None, max_examples=25)
+def test_sets_hold_the_right_class_as_often_as_asked(
+    n: int, coverage: float, sharp: float, seed: int
+) -> None:
+    """However wrong the probabilities are: over draws of validation photos and of a new one."""
+    draws, found = 400, 0
+    logits, labels = drawn(draws * (n + 1), sharp, seed)
+    probabilities = apply_temperature(logits).reshape(draws, n + 1, -1)
+    for shown, true in zip(probabilities, labels.reshape(draws, n + 1), strict=True):
+        least = set_limit(set_limits(shown[:-1], true[:-1]), coverage)
+        found += bool(shown[-1, true[-1]] >= least)
+    # Three standard errors below, at most; and no wider than the grid of n + 1 photos makes them.
+    error = 3 * np.sqrt(coverage * (1 - coverage) / draws)
+    assert found / draws >= coverage - error
+    assert found / draws <= coverage + 1 / (n + 1) + error
+
+
+def test_few_photos_leave_all_classes_open() -> None:
+    limits = set_limits(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    assert limits[0] == 0.8
+    assert limits[-1] is None
+    assert set_limit(limits, SET_COVERAGES[-1]) == 0
+    assert limits == sorted(limits, key=lambda limit: -(limit or 0))
+    for coverage in (0, 0.991, 1, -1):
+        with pytest.raises(PegboardError, match=r"--sets: expected a share up to 0\.99"):
+            set_limit(limits, coverage)

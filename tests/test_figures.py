@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from pegboard.report.run import Run
 from pegboard.report.similarity import similarity_order
 from pegboard.runs import RunFolder, read_history, read_json
 from run_folders import TOOLS, make_run
+from small_bundle import colour_bundle
 
 MODELS = {"timm:resnet18": 2.6, "probe": 2.2, "cnn4": 1.1}
 MODEL = "cnn4"
@@ -363,6 +365,31 @@ class TestThresholds:
         np.testing.assert_array_equal(lines_of(upper)[1][1], bins.accuracy[filled])
         assert [bar.get_height() for bar in lower.patches] == bins.counts.tolist()
 
+    def test_coverage_and_risk(self, tools: Run) -> None:
+        (axes,) = figures.coverage_risk(tools, MODEL).axes
+        assert tools.bundle_info(MODEL) is None  # so nothing is known but the answers
+        (line,) = axes.get_lines()
+        points, answers = line.get_xydata(), tools.answers(MODEL)
+        assert points[-1].tolist() == [1, pytest.approx(1 - answers.right.mean())]
+        surest = np.argsort(-answers.probabilities.max(axis=1), kind="stable")[:50]
+        at_fifty = points[points[:, 0] == 50 / len(answers)]
+        assert at_fifty[0, 1] == pytest.approx(1 - answers.right[surest].mean())
+
+    def test_what_is_called_sure_is_marked(self, tools: Run, tmp_path: Path) -> None:
+        shutil.copytree(tools.folder.path, tmp_path / "run")
+        abstention = {
+            "n": 80, "sure": 0.8, "unsure": 0.15, "unknown": 0.05, "risk": 0.03, "curve": []
+        }  # fmt: skip
+        bundle = tools.model_folder(MODEL).bundle.relative_to(tools.folder.path)
+        colour_bundle(tmp_path / "run" / bundle, abstention=abstention)
+        (axes,) = figures.coverage_risk(Run.read(RunFolder(tmp_path / "run")), MODEL).axes
+        lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+        assert lines["called sure"].tolist() == [[0.8, 0.03]]
+        np.testing.assert_allclose(lines["wrong at most"][:, 1], 0.05)
+        page = write_report(tmp_path / "run").read_text("utf-8")
+        assert "80.0 % sure, 15.0 % unsure, 5.0 % unknown. Of the sure answers 3.0 % were" in page
+        assert "An answer is called sure from a probability of 0.900 on." in page
+
 
 class TestPhotos:
     def test_samples_of_every_class(self, tools: Run) -> None:
@@ -472,7 +499,7 @@ class TestAbsence:
         drawn = dict(figures.others(bare, made=()))
         assert sorted(drawn) == [
             *("accuracy", "class-balance", "cnn-confusion", "cnn-confusion-similarity"),
-            *("cnn-per-class-f1", "cnn-reliability"),
+            *("cnn-coverage-risk", "cnn-per-class-f1", "cnn-reliability"),
         ]
         for figure in drawn.values():
             assert charts.to_png(figure).startswith(b"\x89PNG")

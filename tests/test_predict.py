@@ -105,9 +105,7 @@ def test_an_answer_is_the_softmax_of_what_the_network_saw(predictor: Predictor) 
 def test_below_the_threshold_an_answer_is_unsure_and_says_why(predictor: Predictor) -> None:
     (answer,) = predictor.predict([plain((120, 110, 100))])
     assert answer.decision == "unsure"
-    assert answer.reason == (
-        "probability 0.67 is below 0.90, where 95 % of validation answers were right"
-    )
+    assert answer.reason == ("probability 0.67 is below 0.90, from where on 95 % are right")
 
 
 def test_a_near_miss_is_written_with_enough_digits(bundle: Path) -> None:
@@ -118,9 +116,7 @@ def test_a_near_miss_is_written_with_enough_digits(bundle: Path) -> None:
         info = replace(whole.info, thresholds={"sure": sure, "precision": 0.975})
         (answer,) = Predictor(replace(whole, info=info)).predict([plain((120, 110, 100))])
         assert answer.decision == decision
-    assert answer.reason == (
-        "probability 0.6652 is below 0.6653, where 97.5 % of validation answers were right"
-    )
+    assert answer.reason == ("probability 0.6652 is below 0.6653, from where on 97.5 % are right")
 
 
 @pytest.mark.parametrize("sure", [None, 2.0])
@@ -128,7 +124,7 @@ def test_without_a_threshold_nothing_is_sure(tmp_path: Path, sure: float | None)
     bundle = colour_bundle(tmp_path / "a.pegboard", thresholds={"sure": sure})
     (answer,) = Predictor.load(bundle).predict([plain(RED)])
     assert answer.decision == "unsure"
-    assert answer.reason == "no probability was high enough for 95 % right on validation"
+    assert answer.reason == "validation photos showed no probability from which on 95 % are right"
 
 
 @pytest.mark.parametrize(("top", "expected"), [(1, 1), (2, 2), (3, 3), (99, 3)])
@@ -527,3 +523,52 @@ def test_threads_share_one_predictor(predictor: Predictor) -> None:
 
 def test_info_tells_about_the_model(predictor: Predictor) -> None:
     assert predictor.info == colour_info(graph={"ir_version": 9, "opset": 18})
+
+
+# --- sets of classes -------------------------------------------------------------------------
+
+
+def test_classes_left_open_are_told_in_every_format(tmp_path: Path) -> None:
+    least = [0.5 - 0.01 * place for place in range(50)]
+    sets = {"n": 100, "least": least}
+    bundle = colour_bundle(tmp_path / "a.pegboard", sets=sets)
+    photos = [plain((200, 20, 20)), plain((110, 100, 90)), b"no photo"]
+    sharp, blunt, failed = Predictor.load(bundle, 1, sets=0.5).predict(photos)
+    assert sharp.classes == ("red",)
+    assert blunt.classes is not None
+    assert blunt.classes[0] == blunt.label  # always there, however improbable
+    assert failed.classes is None
+    predictor = Predictor.load(bundle, 1, sets=0.9)
+    answers = predictor.predict(photos)
+    wider = answers[1].classes
+    assert wider is not None
+    probabilities = predictor.probabilities(np.stack([predictor.fitted(photos[1])]))[0]
+    assert set(wider) == {
+        name
+        for name, share in zip(predictor.info.classes, probabilities, strict=True)
+        if share >= 0.1
+    }
+    for kind in FORMATS:
+        stream = io.BytesIO()
+        write_rows(answers, kind, stream, sets=True)
+        text = stream.getvalue()
+        if kind == "csv":
+            rows = list(csv.DictReader(io.StringIO(text.decode())))
+            assert [row["classes"] for row in rows] == ["red", "|".join(wider), ""]
+        elif kind == "jsonl":
+            first, second, third = (json.loads(line) for line in text.splitlines())
+            assert (first["classes"], second["classes"]) == (["red"], list(wider))
+            assert "classes" not in third
+        elif kind == "parquet":
+            table = pytest.importorskip("polars").read_parquet(io.BytesIO(text))
+            assert table["classes"].to_list() == [["red"], list(wider), None]
+        elif kind == "table":
+            assert f"one of: {', '.join(wider)}" in text.decode()
+    assert [Prediction.from_json(json.loads(json.dumps(row.to_json()))).classes
+            for row in answers] == [row.classes for row in answers]  # fmt: skip
+
+
+def test_a_bundle_without_sets_says_so(tmp_path: Path) -> None:
+    bundle = colour_bundle(tmp_path / "a.pegboard")
+    with pytest.raises(PegboardError, match=r"--sets: .* was made by an earlier pegboard"):
+        Predictor.load(bundle, 1, sets=0.9)

@@ -32,7 +32,7 @@ from pegboard.bundle import (
     rewrite_info,
     write_again,
 )
-from pegboard.calibrate import sure_threshold
+from pegboard.calibrate import SURE_CONFIDENCE, sure_threshold
 from pegboard.errors import BundleError, GateFound, PegboardError, SourceError
 from pegboard.evaluate import read_predictions
 from pegboard.manifest import read_manifest
@@ -240,8 +240,28 @@ def test_the_user_says_how_often_a_sure_answer_may_be_wrong(run: Path, tmp_path:
     info = read_bundle(out).info
     assert info.thresholds["precision"] == pytest.approx(0.6)
     assert info.thresholds["sure"] == sure_threshold(found.probabilities, found.labels, 0.6)
+    assert info.thresholds["confidence"] == SURE_CONFIDENCE
+    told, before = info.abstention, read_bundle(bundle_of(run)).info.abstention
+    assert (told["n"], told["unknown"]) == (before["n"], before["unknown"])
+    assert told["sure"] + told["unsure"] + told["unknown"] == pytest.approx(1)
     with pytest.raises(PegboardError, match="--wrong-at-most: expected a share"):
         export_model(run, "cnn", out=tmp_path / "b.pegboard", wrong_at_most=2)
+
+
+def test_a_run_holds_what_its_models_were_asked_for(photos: Path, tmp_path: Path) -> None:
+    settings = CompareSettings(
+        str(photos), models="cnn", epochs=1, image_size=32, out=tmp_path / "run",
+        previous="none", threads=1, wrong_at_most=0.4,
+    )  # fmt: skip
+    compare(settings)
+    info = read_bundle(bundle_of(tmp_path / "run")).info
+    assert info.thresholds["precision"] == pytest.approx(0.6)
+    assert info.sets["n"] == len(
+        read_predictions(tmp_path / "run" / "models" / "cnn" / "predictions.csv", {})["validation"]
+    )
+    for share in (0, 1, -0.1):
+        with pytest.raises(PegboardError, match="--wrong-at-most: expected a share between"):
+            CompareSettings("x", wrong_at_most=share)
 
 
 # --- training photos to show -------------------------------------------------------------------

@@ -99,7 +99,7 @@ def predict_files(
         As :meth:`Named.paths`.
     """
     rows = answers_to(predictor, named, top, progress)
-    return write_rows(rows, kind, stream, top=top)
+    return write_rows(rows, kind, stream, top=top, sets=predictor.sets is not None)
 
 
 def answers_to(
@@ -173,13 +173,15 @@ def predict_to_file(
     own = {os.path.abspath(file) for file in (out, beside(out))}  # noqa: PTH100  (takes any name)
     paths = [path for path in named.paths() if os.path.abspath(path) not in own]  # noqa: PTH100
     _check_out(out, resume=resume, overwrite=overwrite)
-    with KeptAnswers(out, _origin(model, top)) as kept:
+    with KeptAnswers(out, _origin(model, top, predictor.sets)) as kept:
         if resume:
             _tell_taken_up(kept.take_up(), kept, progress)
         try:
             _answer_missing(predictor, named, paths, kept, top, progress)
             with atomic_path(out) as temporary, temporary.open("wb") as stream:
-                tally = write_rows(kept.rows(paths), kind, stream, top=top)
+                tally = write_rows(
+                    kept.rows(paths), kind, stream, top=top, sets=predictor.sets is not None
+                )
         except KeyboardInterrupt as stop:
             raise Interrupted(kept.path) from stop
         kept.remove()
@@ -232,9 +234,9 @@ def resumed_answers(
         yield kept, kept.rows(paths)
 
 
-def _origin(model: Path, top: int) -> dict[str, Any]:
+def _origin(model: Path, top: int, sets: float | None = None) -> dict[str, Any]:
     """Return what answers depend on."""
-    return {"pegboard": __version__, "model": _sha256(model), "top": top}
+    return {"pegboard": __version__, "model": _sha256(model), "top": top, "sets": sets}
 
 
 def _check_out(out: Path, *, resume: bool, overwrite: bool) -> None:

@@ -46,6 +46,7 @@ def compare(
     fit: Fit | Literal["auto"] = "auto",
     recipe: RecipeName = "default",
     weights: str | Sequence[str] = (),
+    wrong_at_most: float | None = None,
     corrections: StrPath | None = None,
     before: StrPath | None = None,
     from_bundle: StrPath | None = None,
@@ -95,6 +96,8 @@ def compare(
         ``default``, ``thorough``, ``robust`` or ``notebook``.
     weights
         ``NAME=FILE[,pad=same][,mean=…][,std=…]``, one or several.
+    wrong_at_most
+        Share of wrong answers among those a model calls sure; by default .05.
     corrections
         A file of corrected labels; the run says what they changed.
     before
@@ -157,6 +160,7 @@ def compare(
         fit=fit,
         recipe=recipe,
         weights=_texts(weights),
+        wrong_at_most=wrong_at_most,
         corrections=_path(corrections),
         before=_text(before),
         from_bundle=Path(from_bundle) if from_bundle is not None else None,

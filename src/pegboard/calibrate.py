@@ -7,18 +7,29 @@ divides all logits, so no answer changes, only how sure it sounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.errors import PegboardError
 from pegboard.metrics import FloatArray, IntArray
 
 LOWEST_TEMPERATURE = 0.05
 HIGHEST_TEMPERATURE = 20.0
 
 SURE_PRECISION = 0.95
-"""Share of right answers among the sure ones, on validation, that the threshold is set for."""
+"""Share of right answers among the sure ones, on new photos, that the threshold is set for."""
+
+SURE_CONFIDENCE = 0.9
+"""How certain it is that the share holds, over the draw of validation photos."""
+
+SET_COVERAGES = tuple(percent / 100 for percent in range(50, 100))
+"""Shares of photos whose set of classes can be asked to hold the right one."""
+
+STARTS = (0.25, 0.5, 1.0)
+"""Shares of the validation photos, the surest first, at which tests begin."""
 
 UNKNOWN_SHARE = 0.02
 """Share of validation photos that are called unknown, all of which show a known class."""
@@ -90,14 +101,44 @@ def fit_temperature(logits: NDArray[np.floating], labels: IntArray) -> float:
     return _halve(too_sure)
 
 
-def sure_threshold(
-    probabilities: FloatArray, labels: IntArray, precision: float = SURE_PRECISION
-) -> float:
-    """Return the lowest confidence from which on the answers are right often enough.
+def sure_limits(
+    probabilities: FloatArray, labels: IntArray, wrong_at_most: float | None = None
+) -> dict[str, float]:
+    """Return what a bundle holds of how sure is sure: its ``thresholds``.
 
-    An answer is *sure* when its highest probability is at least the threshold. Among the
-    confidences met on validation, the lowest is taken at which the sure answers are right
-    in at least ``precision`` of the cases.
+    Parameters
+    ----------
+    probabilities, labels
+        As for :func:`sure_threshold`.
+    wrong_at_most
+        Share of wrong answers among the sure ones; None for 1 - :data:`SURE_PRECISION`.
+
+    Returns
+    -------
+    ``sure``: the threshold; ``precision``: the share of right answers wanted;
+    ``confidence``: with which it holds on new photos.
+    """
+    precision = SURE_PRECISION if wrong_at_most is None else 1 - wrong_at_most
+    threshold = sure_threshold(probabilities, labels, precision)
+    return {"sure": threshold, "precision": precision, "confidence": SURE_CONFIDENCE}
+
+
+def sure_threshold(
+    probabilities: FloatArray,
+    labels: IntArray,
+    precision: float = SURE_PRECISION,
+    confidence: float = SURE_CONFIDENCE,
+) -> float:
+    """Return the lowest probability from which on the answers are shown to be right often enough.
+
+    An answer is *sure* when its highest probability is at least the threshold. That so many of
+    the sure answers on validation were right says little of new photos: the threshold was picked
+    because they were. It is tested instead, as in Angelopoulos, Bates, Candès, Jordan and Lei
+    2021 ("Learn then Test"): a threshold passes when, were more than ``1 - precision`` of the
+    answers above it wrong, so few wrong ones would be met with probability at most
+    ``1 - confidence`` (the exact binomial test; Clopper and Pearson 1934). Tests go from sure to
+    less sure photos, beginning at each of :data:`STARTS` and ending where one fails, and share
+    the probability of an error evenly.
 
     Parameters
     ----------
@@ -106,23 +147,94 @@ def sure_threshold(
     labels
         ``(N,)`` class indices.
     precision
-        Share of right answers wanted, 0 to 1.
+        Share of right answers wanted among the sure ones, 0 to 1.
+    confidence
+        Probability, over the draw of validation photos, with which new photos like them get at
+        least that share.
 
     Returns
     -------
-    The threshold, or :data:`NEVER_SURE` (2.0: no confidence reaches it) when no confidence
-    level is right that often, or there is no photo.
+    The threshold, or :data:`NEVER_SURE` (2.0: no confidence reaches it) when none passes: the
+    model is not right that often, or there are too few photos to show it.
     """
     if len(probabilities) == 0:
         return NEVER_SURE
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    order = np.argsort(-confidence, kind="stable")
-    confidence, right = confidence[order], right[order]
-    share = np.cumsum(right) / np.arange(1, len(right) + 1)
-    last_of_ties = np.append(confidence[1:] != confidence[:-1], True)
-    good = np.flatnonzero(last_of_ties & (share >= precision))
-    return float(confidence[good[-1]]) if good.size else NEVER_SURE
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best, kind="stable")
+    best = best[order]
+    wrong = np.cumsum(probabilities.argmax(axis=1)[order] != labels[order])
+    # Photos of equal probability are sure together.
+    ends = np.flatnonzero(np.append(best[1:] != best[:-1], True))
+    passes = _shown(wrong[ends], ends + 1, 1 - precision, (1 - confidence) / len(STARTS))
+    reached = [
+        _last_passed(passes, int(np.searchsorted(ends + 1, share * len(best)))) for share in STARTS
+    ]
+    last = max(reached)
+    return float(best[ends[last]]) if last >= 0 else NEVER_SURE
+
+
+def _shown(wrong: IntArray, n: IntArray, risk: float, error: float) -> NDArray[np.bool_]:
+    """Return whether so few wrong answers show that at most ``risk`` of all are wrong."""
+    from scipy.special import bdtr  # noqa: PLC0415  (start-up time)
+
+    return np.asarray(bdtr(wrong, n, risk) <= error)
+
+
+def _last_passed(passes: NDArray[np.bool_], start: int) -> int:
+    """Return the last place before one fails, from ``start`` on; -1 where it fails itself."""
+    failed = np.flatnonzero(~passes[start:])
+    last = start + int(failed[0]) - 1 if failed.size else len(passes) - 1
+    return last if last >= start else -1
+
+
+def set_limits(probabilities: FloatArray, labels: IntArray) -> list[float | None]:
+    """Return how probable a class must be to be among those an answer leaves open.
+
+    Of new photos like those of validation, the set of all classes at least so probable holds the
+    right one with the wanted frequency, whatever the model: split conformal prediction with the
+    least ambiguous sets (Sadinle, Lei and Wasserman 2019, "Least Ambiguous Set-Valued Classifiers
+    with Bounded Error Levels").
+
+    Parameters
+    ----------
+    probabilities
+        ``(N, C)`` of the validation photos, after temperature scaling; at least one.
+    labels
+        ``(N,)`` class indices.
+
+    Returns
+    -------
+    The least probability for each of :data:`SET_COVERAGES`; None where N photos are too few to
+    leave out any class.
+    """
+    true = np.sort(probabilities[np.arange(len(labels)), labels])
+    n = len(true)
+    # So many of n + 1 photos may have a right class that is less probable; rounding aside.
+    below = [math.floor((1 - coverage) * (n + 1) + 1e-9) for coverage in SET_COVERAGES]
+    return [float(true[count - 1]) if count else None for count in below]
+
+
+def set_limit(limits: Sequence[float | None], coverage: float) -> float:
+    """Return the least probability for the first of the coverages that reaches the wanted one.
+
+    Parameters
+    ----------
+    limits
+        As :func:`set_limits` returned them.
+    coverage
+        Between 0 and the last of :data:`SET_COVERAGES`.
+
+    Raises
+    ------
+    PegboardError
+        When it is no such share.
+    """
+    if not 0 < coverage <= SET_COVERAGES[-1]:
+        raise PegboardError(
+            f"--sets: expected a share up to {SET_COVERAGES[-1]:g}, such as .9, got {coverage:g}"
+        )
+    place = next(i for i, kept in enumerate(SET_COVERAGES) if kept >= coverage - 1e-9)
+    return limits[place] or 0.0
 
 
 def unknown_threshold(strangeness: FloatArray, share: float = UNKNOWN_SHARE) -> float:

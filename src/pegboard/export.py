@@ -26,6 +26,7 @@ from pegboard.bundle import (
     Network,
     Parity,
     Reference,
+    Sight,
     blow_up,
     compare_answers,
     reference_grids,
@@ -182,17 +183,14 @@ class Exported:
     ----------
     network
         The graph, running.
-    probabilities
-        ``(N, classes)`` float32.
-    features
-        ``(N, D)`` float32, where the network has them.
+    sight
+        What it makes of them.
     parity
         The comparison with the trained model on these photos.
     """
 
     network: Network
-    probabilities: NDArray[np.float32]
-    features: NDArray[np.float32] | None
+    sight: Sight
     parity: Parity
 
 
@@ -230,19 +228,16 @@ def check_parity(
     """
     network = Network(onnx_bytes, info.input, len(info.classes))
     known: list[NDArray[np.float32]] = [np.empty((0, len(info.classes)), np.float32)]
-    exported: list[NDArray[np.float32]] = [np.empty((0, len(info.classes)), np.float32)]
-    features: list[NDArray[np.float32]] = []
+    sights: list[Sight] = []
     for batch in batches:
         if trained is None:
             known.append(answers(model, batch))
-        probabilities, seen = network.answers(batch)
-        exported.append(probabilities)
-        features += [] if seen is None else [seen]
-    answered = np.concatenate(exported)
+        sights.append(Sight.of(network, batch))
+    sight = Sight.joined(sights)
     reference = np.concatenate(known) if trained is None else trained
-    parity = compare_answers(reference, answered, labels)
+    parity = compare_answers(reference, sight.probabilities, labels)
     parity.check()
-    return Exported(network, answered, np.concatenate(features) if features else None, parity)
+    return Exported(network, sight, parity)
 
 
 @torch.no_grad()

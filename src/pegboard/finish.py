@@ -6,7 +6,7 @@ The only place that shows the test photos to a trained model.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.bundle import BundleInfo, Likeness, Parity, TestAnswers
+from pegboard.bundle import BundleInfo, Likeness, Parity, Sight, TestAnswers, unknown_facts
 from pegboard.bundle.deciding import coverage_and_risk
+from pegboard.bundle.surface import traits_of
 from pegboard.calibrate import (
-    SURE_PRECISION,
     UNKNOWN_SHARE,
     apply_temperature,
     fit_temperature,
-    sure_threshold,
-    unknown_threshold,
+    set_limits,
+    sure_limits,
 )
 from pegboard.evaluate import Predictions
 from pegboard.export import Exported, make_bundle
@@ -37,6 +37,7 @@ from pegboard.learn import (
 )
 from pegboard.models.build import build_model
 from pegboard.models.registry import parse_model_name
+from pegboard.photos import Pixels
 from pegboard.progress import Progress
 from pegboard.runs import ModelFolder
 from pegboard.train import choose_device
@@ -46,6 +47,9 @@ PARITY_BATCH = 64
 MOST_STUDIED = 2000
 """Training photos, and validation photos, from which it is learned what is unknown: a minute of a
 backbone's time at most."""
+
+MOST_LOOKED_AT = 600
+"""Training photos, and validation photos, decoded for nothing but their pixels: seconds."""
 
 TORCH_PHOTOS = 32
 """Test photos that a head on features also answers in PyTorch, backbone and all: the features come
@@ -140,8 +144,16 @@ def bundle(
     answers: Answers,
     *,
     versions: Mapping[str, str],
+    wrong_at_most: float | None = None,
 ) -> tuple[Path, BundleInfo]:
     """Export the model, prove the export on the test photos, and write the bundle.
+
+    Parameters
+    ----------
+    versions
+        Of the packages it was trained with.
+    wrong_at_most
+        As for :func:`pegboard.calibrate.sure_limits`.
 
     Raises
     ------
@@ -149,15 +161,14 @@ def bundle(
         When the exported model does not answer like the trained one.
     """
     module = load_trained(job, len(task.classes), folder)
-    threshold = sure_threshold(
-        answers.validation.probabilities, answers.validation.labels, SURE_PRECISION
-    )
+    known = answers.validation
     info = BundleInfo(
         name=job.name.typed,
         input=job.spec,
         classes=tuple(task.classes),
         temperature=answers.temperature,
-        thresholds={"sure": threshold, "precision": SURE_PRECISION},
+        thresholds=sure_limits(known.probabilities, known.labels, wrong_at_most),
+        sets={"n": len(known), "least": set_limits(known.probabilities, known.labels)},
         fingerprint=task.fingerprint,
         versions=versions,
         weights=_origin(job),
@@ -170,8 +181,8 @@ def bundle(
     # The very answers that the figures are made of, so the photos pass the network once; those
     # of a GPU are rounded more coarsely than an export should be.
     is_head = job.recipe.method != "gradient"
-    known = is_head or choose_device(job.device).type == "cpu"
-    trained = answers.test.probabilities if known else None
+    is_same = is_head or choose_device(job.device).type == "cpu"
+    trained = answers.test.probabilities if is_same else None
     if is_head:
         _check_backbone(job, task, module, answers)
     return folder.bundle, make_bundle(
@@ -194,46 +205,67 @@ def _complete(
     answers: Answers,
 ) -> tuple[BundleInfo, dict[str, Any]]:
     """Add what is unknown to the model, and how often it answers and errs."""
-    labels = task.labels[task.test]
+    labels, sight = task.labels[task.test], exported.sight
     likeness = strangeness = None
-    if exported.features is not None:
-        likeness, above = _learn_unknown(exported, module, job, task)
-        info = replace(info, unknown={"above": above, "share": UNKNOWN_SHARE})
-        strangeness = likeness.strangeness(exported.features)
-    told = coverage_and_risk(info, exported.probabilities, strangeness, labels)
+    if sight.features is not None:
+        likeness, above = _learn_unknown(exported, module, job, task, answers.temperature)
+        info = replace(info, unknown=unknown_facts(above))
+        strangeness = likeness.strangeness(sight)
+    told = coverage_and_risk(info, sight.probabilities, strangeness, labels)
     checksums = [task.photos.rows[index].sha256 for index in task.test]
-    kept = TestAnswers.of(checksums, answers.test.probabilities, labels)
+    kept = TestAnswers.of(checksums, answers.test.probabilities, labels, strangeness)
     return replace(info, abstention=told), {"likeness": likeness, "answers": kept}
 
 
-def _learn_unknown(exported: Exported, module: Any, job: Job, task: Task) -> tuple[Likeness, float]:
+def _learn_unknown(
+    exported: Exported, module: Any, job: Job, task: Task, temperature: float
+) -> tuple[Likeness, float]:
     """Learn from training photos what is known; the limit is set on validation photos."""
-    train, validation = (_some(part) for part in (task.train, task.validation))
-    likeness = Likeness.fit(_features(exported, module, job, task, train), task.labels[train])
-    strangeness = likeness.strangeness(_features(exported, module, job, task, validation))
-    return likeness, unknown_threshold(strangeness)
+    train = _some(task.train, MOST_STUDIED)
+    if job.recipe.method == "gradient":
+        seen = _sight(exported, job, task, train)
+        validation = _sight(exported, job, task, _some(task.validation, MOST_STUDIED))
+        features, traits = seen.features, seen.traits
+    else:
+        # What a head was trained on is at hand; only the pixels are looked at again.
+        features = last_features(job, module, task, train)
+        traits = _traits(job, task, _some(task.train, MOST_LOOKED_AT))
+        validation = _sight_of_head(module, job, task, temperature)
+    assert features is not None
+    return Likeness.learned(features, task.labels[train], traits, validation, UNKNOWN_SHARE)
 
 
-def _some(indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return at most :data:`MOST_STUDIED`, spread evenly."""
-    places = np.linspace(0, len(indices) - 1, min(len(indices), MOST_STUDIED))
+def _some(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many, spread evenly."""
+    places = np.linspace(0, len(indices) - 1, min(len(indices), most))
     return np.asarray(indices[np.round(places).astype(int)])
 
 
-def _features(
-    exported: Exported, module: Any, job: Job, task: Task, indices: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Return the exported network's features, ``(len(indices), D)``, a batch at a time.
+def _pixels(job: Job, task: Task, indices: NDArray[np.int64]) -> Iterator[Pixels]:
+    """Yield fitted photos, a batch at a time."""
+    for start in range(0, len(indices), PARITY_BATCH):
+        yield task.photos.take(indices[start : start + PARITY_BATCH], job.spec)
 
-    Those that a head was trained on are at hand.
-    """
-    if job.recipe.method != "gradient":
-        return last_features(job, module, task, indices)
-    parts = [
-        exported.network.answers(task.photos.take(indices[start : start + PARITY_BATCH], job.spec))
-        for start in range(0, len(indices), PARITY_BATCH)
-    ]
-    return np.concatenate([features for _, features in parts if features is not None])
+
+def _sight(exported: Exported, job: Job, task: Task, indices: NDArray[np.int64]) -> Sight:
+    """Return what the exported network makes of photos."""
+    batches = _pixels(job, task, indices)
+    return Sight.joined([Sight.of(exported.network, batch) for batch in batches])
+
+
+def _sight_of_head(module: Any, job: Job, task: Task, temperature: float) -> Sight:
+    """Return what a head on features makes of validation photos, without the backbone."""
+    indices = _some(task.validation, MOST_LOOKED_AT)
+    answers = apply_temperature(logits_on_features(job, module, task, indices), temperature)
+    return Sight(
+        answers.astype(np.float32),
+        last_features(job, module, task, indices),
+        _traits(job, task, indices),
+    )
+
+
+def _traits(job: Job, task: Task, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.concatenate([traits_of(batch) for batch in _pixels(job, task, indices)])
 
 
 def _check_backbone(job: Job, task: Task, module: Any, answers: Answers) -> None:

@@ -67,6 +67,10 @@ class Plots:
         """Whether answers given with a probability of 80 % are right in 80 % of cases."""
         return self._draw("reliability", model=model)
 
+    def coverage_risk(self, model: str | None = None) -> Figure:
+        """How often answers are wrong when only the surest are given."""
+        return self._draw("coverage_risk", model=model)
+
     def precision_recall(self, model: str | None = None) -> Figure:
         """Precision against recall of every class, over all thresholds."""
         return self._draw("precision_recall", model=model)

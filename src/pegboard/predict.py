@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pegboard.bundle import Bundle, BundleInfo, Network, read_bundle, share_text
+from pegboard.bundle import Bundle, BundleInfo, Network, Sight, read_bundle, share_text
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
+from pegboard.calibrate import set_limit
 from pegboard.errors import InputError, PegboardError, UnusableImage
 from pegboard.images import MAX_PIXELS, image_bytes
 from pegboard.inputs import fitted
@@ -93,11 +94,23 @@ class Predictor:
         What :func:`pegboard.bundle.read_bundle` returned.
     threads
         CPU threads for decoding and for the network; None for as many as there are cores.
+    sets
+        Also tell, for each photo, the classes that are left open: for this share of photos like
+        those of validation, the right one is among them (:func:`pegboard.calibrate.set_limits`).
+
+    Raises
+    ------
+    PegboardError
+        When a value is out of range, or the bundle is of an earlier format and tells no sets.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, sets: float | None = None
+    ) -> None:
         if threads is not None and threads < 1:
             raise PegboardError(f"--threads: expected at least 1, got {threads}")
+        self.sets = sets
+        self._least = None if sets is None else _least_probability(bundle, sets)
         self.info: BundleInfo = bundle.info
         self._threads = threads
         self._likeness = bundle.likeness
@@ -105,7 +118,9 @@ class Predictor:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, threads: int | None = None) -> Predictor:
+    def load(
+        cls, path: str | Path, threads: int | None = None, sets: float | None = None
+    ) -> Predictor:
         """Read and check a ``.pegboard`` file. The network is set up at the first question.
 
         Raises
@@ -113,7 +128,7 @@ class Predictor:
         BundleError
             When the file is not a whole bundle of a format this version reads.
         """
-        return cls(read_bundle(path), threads)
+        return cls(read_bundle(path), threads, sets)
 
     def predict(self, payloads: Sequence[Payload], top: int = 3) -> list[Prediction]:
         """Answer for photos given as file contents, pixels or Pillow images, in their order.
@@ -149,10 +164,7 @@ class Predictor:
         None where the model does not tell: it was made by an earlier pegboard, or its network has
         no features. Above ``info.unknown_above`` a photo is unknown.
         """
-        features = self.features(images)
-        if features is None or self._likeness is None:
-            return None
-        return self._likeness.strangeness(features)
+        return self._looked(images)[1]
 
     def features(self, images: Pixels) -> NDArray[np.float32] | None:
         """Return ``(n, D)`` float32 features of fitted photos, if the network has them."""
@@ -344,7 +356,7 @@ class Predictor:
         self, paths: Sequence[str | None], results: Sequence[Pixels | str]
     ) -> Iterator[Seen]:
         images = [result for result in results if not isinstance(result, str)]
-        rows = iter(self._looked(np.stack(images)) if images else ())
+        rows = iter(self._rows(np.stack(images)) if images else ())
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, str):
                 yield Seen(path, error=result)
@@ -352,11 +364,20 @@ class Predictor:
                 probabilities, strangeness = next(rows)
                 yield Seen(path, probabilities, strangeness)
 
-    def _looked(self, images: Pixels) -> Iterator[tuple[NDArray[np.float32], float | None]]:
-        probabilities, features = self._ready().answers(images)
-        if self._likeness is None or features is None:
-            return zip(probabilities, repeat(None))
-        return zip(probabilities, self._likeness.strangeness(features).tolist(), strict=True)
+    def _rows(self, images: Pixels) -> Iterator[tuple[NDArray[np.float32], float | None]]:
+        probabilities, strangeness = self._looked(images)
+        told = repeat(None) if strangeness is None else strangeness.tolist()
+        return zip(probabilities, told, strict=False)
+
+    def _looked(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """Return probabilities and, where the model tells it, strangeness."""
+        likeness = self._likeness
+        if likeness is None:
+            return self._ready().probabilities(images), None
+        sight = Sight.of(self._ready(), images)
+        return sight.probabilities, (
+            None if sight.features is None else likeness.strangeness(sight)
+        )
 
     def _prediction(self, seen: Seen, top: int) -> Prediction:
         if seen.error is not None:
@@ -367,7 +388,23 @@ class Predictor:
         )
         best = candidates[0]
         decision, reason = self._decide(seen)
-        return Prediction(seen.path, best.label, best.probability, candidates, decision, reason)
+        return Prediction(
+            seen.path,
+            best.label,
+            best.probability,
+            candidates,
+            decision,
+            reason,
+            classes=self._left_open(seen.probabilities),
+        )
+
+    def _left_open(self, probabilities: NDArray[np.float32]) -> tuple[str, ...] | None:
+        """Return the classes that are probable enough, the likeliest first and always there."""
+        if self._least is None:
+            return None
+        order = np.argsort(-probabilities, kind="stable")
+        count = max(1, int((probabilities >= self._least).sum()))
+        return tuple(self.info.classes[index] for index in order[:count])
 
     def _decide(self, seen: Seen) -> tuple[Decision, str | None]:
         strange = None if seen.strangeness is None else np.array([seen.strangeness])
@@ -378,20 +415,28 @@ class Predictor:
 
     def _why_unknown(self, strangeness: float) -> str:
         share = 1 - float(self.info.unknown.get("share", 0.0))
-        found, needed = _told_apart(1 - strangeness, 1 - (self.info.unknown_above or 0.0))
+        needed, found = _told_apart(self.info.unknown_above or 0.0, strangeness)
         return (
-            "unlike the photos it was trained on: likeness to the nearest class "
-            f"{found} is below {needed}, which {100 * share:g} % of validation photos reach"
+            f"unlike the photos it was trained on: strangeness {found} is above {needed}, "
+            f"which {100 * share:g} % of validation photos do not exceed"
         )
 
     def _why_unsure(self, seen: Seen) -> str:
         sure, share = self.info.sure, share_text(self.info.thresholds.get("precision"))
         if sure is None:
-            return f"no probability was high enough for {share} right on validation"
+            return f"validation photos showed no probability from which on {share} are right"
         found, needed = _told_apart(float(seen.probabilities.max()), sure)
-        return (
-            f"probability {found} is below {needed}, where {share} of validation answers were right"
+        return f"probability {found} is below {needed}, from where on {share} are right"
+
+
+def _least_probability(bundle: Bundle, coverage: float) -> float:
+    limits = bundle.info.sets.get("least")
+    if limits is None:
+        raise PegboardError(
+            f"--sets: {bundle.path} was made by an earlier pegboard and holds nothing to tell "
+            "sets by; export it again from a new run"
         )
+    return set_limit(limits, coverage)
 
 
 def _check_top(top: int) -> None:

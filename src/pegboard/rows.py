@@ -62,6 +62,8 @@ class Prediction:
         Why it is not sure.
     error
         Why the photo could not be used.
+    classes
+        Those that are left open, the likeliest first; None where they were not asked for.
     """
 
     path: str | None
@@ -71,6 +73,7 @@ class Prediction:
     decision: Decision | None = None
     reason: str | None = None
     error: str | None = None
+    classes: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row with the contract's keys; probabilities to six decimals."""
@@ -81,6 +84,8 @@ class Prediction:
         ]
         if self.probability is not None:
             row["probability"] = round(self.probability, _DECIMALS)
+        if self.classes is None:
+            del row["classes"]
         return row
 
     @classmethod
@@ -93,7 +98,8 @@ class Prediction:
             When it is no such row.
         """
         top = tuple(Candidate(**candidate) for candidate in data["top"])
-        return cls(**{**data, "top": top})
+        classes = tuple(data["classes"]) if "classes" in data else None
+        return cls(**{**data, "top": top, "classes": classes})
 
 
 @dataclass
@@ -130,7 +136,25 @@ class Tally:
         )
 
 
-def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: int = 3) -> Tally:
+@dataclass(frozen=True)
+class Columns:
+    """What is written of each answer.
+
+    Attributes
+    ----------
+    top
+        Candidates.
+    sets
+        Whether the classes that are left open are written, too.
+    """
+
+    top: int = 3
+    sets: bool = False
+
+
+def write_rows(
+    rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: int = 3, sets: bool = False
+) -> Tally:
     """Write answers in one of :data:`FORMATS`, UTF-8.
 
     JSON lines and CSV are written row by row, JSON too (one array); a table in pages of
@@ -146,6 +170,9 @@ def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: 
         Where to, such as ``sys.stdout.buffer``.
     top
         Candidates per photo; CSV has the columns ``label_2``, ``probability_2`` … up to it.
+    sets
+        Whether rows hold the classes that are left open; CSV has them in the column ``classes``,
+        with ``|`` between them.
 
     Raises
     ------
@@ -157,7 +184,7 @@ def write_rows(rows: Iterable[Prediction], kind: str, stream: BinaryIO, *, top: 
     if kind not in _WRITERS:
         raise PegboardError(f"--format: expected one of {', '.join(FORMATS)}, got {kind!r}")
     tally = Tally()
-    _WRITERS[kind](tally.count(rows), stream, top)
+    _WRITERS[kind](tally.count(rows), stream, Columns(top, sets))
     stream.flush()
     return tally
 
@@ -178,13 +205,13 @@ def format_of(out: Path, asked: str | None) -> str:
     return kind
 
 
-def _write_jsonl(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+def _write_jsonl(rows: Iterable[Prediction], stream: BinaryIO, columns: Columns) -> None:
     for row in rows:
         stream.write(json_line(row.to_json()) + b"\n")
         stream.flush()  # whoever reads along gets each answer when it is there
 
 
-def _write_json(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+def _write_json(rows: Iterable[Prediction], stream: BinaryIO, columns: Columns) -> None:
     separator = b"[\n"
     for row in rows:
         stream.write(separator + json_line(row.to_json()))
@@ -201,24 +228,26 @@ def json_line(data: Mapping[str, Any]) -> bytes:
         return json.dumps(data, allow_nan=False).encode()
 
 
-def _write_csv(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+def _write_csv(rows: Iterable[Prediction], stream: BinaryIO, columns: Columns) -> None:
     def line(values: Iterable[Any]) -> bytes:
         text = io.StringIO(newline="")
         csv.writer(text).writerow(values)  # with "\n" as line end it would not quote "\r"
         return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
-    columns = ["path", "label", "probability", "decision", "reason", "error"]
-    further = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("label", "probability")]
-    stream.write(line(columns + further))
+    fixed = ["path", "label", "probability", "decision", "reason", "error"]
+    ranks = range(2, columns.top + 1)
+    further = [f"{name}_{rank}" for rank in ranks for name in ("label", "probability")]
+    stream.write(line([*fixed, *further, *["classes"] * columns.sets]))
     for row in rows:
         data = row.to_json()
         candidates = data["top"][1:]
         values = [candidate[key] for candidate in candidates for key in ("label", "probability")]
         blanks = [None] * (len(further) - len(values))
-        stream.write(line([*(data[column] for column in columns), *values, *blanks]))
+        sets = ["|".join(row.classes or ())] * columns.sets
+        stream.write(line([*(data[column] for column in fixed), *values, *blanks, *sets]))
 
 
-def _write_parquet(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+def _write_parquet(rows: Iterable[Prediction], stream: BinaryIO, columns: Columns) -> None:
     if stream.isatty():
         raise PegboardError(
             "--format parquet is binary and would go to the terminal; "
@@ -235,6 +264,8 @@ def _write_parquet(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> No
         "reason": polars.String,
         "error": polars.String,
     }
+    if columns.sets:
+        schema["classes"] = polars.List(polars.String)
     frames = [polars.DataFrame(schema=schema)]
     for page in _pages(rows):
         data = [row.to_json() | {"path": _unicode(row.path)} for row in page]
@@ -250,7 +281,7 @@ def _pages(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
         yield page
 
 
-def _write_table(rows: Iterable[Prediction], stream: BinaryIO, top: int) -> None:
+def _write_table(rows: Iterable[Prediction], stream: BinaryIO, columns: Columns) -> None:
     written = False
     for page in _pages(rows):
         stream.write((b"\n" if written else b"") + _table(page, is_terminal=stream.isatty()))
@@ -288,7 +319,8 @@ def _cells(row: Prediction) -> list[str]:
     if row.error is not None or row.probability is None:
         return [path, "", "", "error", row.error or ""]
     others = ", ".join(f"{other.label} {other.probability:.2f}" for other in row.top[1:])
-    remark = "; ".join(part for part in (others, row.reason) if part)
+    left_open = "" if row.classes is None else f"one of: {', '.join(row.classes)}"
+    remark = "; ".join(part for part in (left_open, others, row.reason) if part)
     return [path, row.label or "", f"{row.probability:.2f}", row.decision or "", remark]
 
 
@@ -301,7 +333,7 @@ def _unicode(text: str | None) -> str | None:
     return None if text is None else os.fsencode(text).decode("utf-8", "replace")
 
 
-_WRITERS: dict[str, Callable[[Iterable[Prediction], BinaryIO, int], None]] = {
+_WRITERS: dict[str, Callable[[Iterable[Prediction], BinaryIO, Columns], None]] = {
     "table": _write_table,
     "json": _write_json,
     "jsonl": _write_jsonl,

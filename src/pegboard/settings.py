@@ -41,6 +41,8 @@ class CompareSettings:
         How photos are brought to the models' shape; ``auto`` chooses on validation.
     weights
         ``NAME=FILE[,pad=same][,mean=…][,std=…]``, as typed.
+    wrong_at_most
+        Share of wrong answers among those a model calls sure; None for one in twenty.
     before
         With corrections, the run without them that is compared with: its folder, ``train`` to
         train the models on the labels as they are, too, ``none`` for none; None for the last
@@ -69,6 +71,7 @@ class CompareSettings:
     fit: Fit | Literal["auto"] = "auto"
     recipe: RecipeName = "default"
     weights: tuple[str, ...] = ()
+    wrong_at_most: float | None = None
     corrections: Path | None = None
     before: str | None = None
     from_bundle: Path | None = None
@@ -95,6 +98,7 @@ class CompareSettings:
                 raise PegboardError(f"{_option(name)} must be at least 1, got {value}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise PegboardError(f"--learning-rate must be above 0, got {self.learning_rate}")
+        check_wrong_at_most(self.wrong_at_most)
         if self.folds is not None and self.folds < 3:
             raise PegboardError(
                 f"--folds must be at least 3 (one fold to test, one to validate), got {self.folds}"
@@ -122,6 +126,14 @@ class CompareSettings:
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in data.items()
         }
+
+
+def check_wrong_at_most(share: float | None) -> None:
+    """Raise PegboardError for a share of wrong answers that nothing could show."""
+    if share is not None and not 0 < share < 1:
+        raise PegboardError(
+            f"--wrong-at-most: expected a share between 0 and 1, such as .02, got {share:g}"
+        )
 
 
 def _option(field_name: str) -> str:

@@ -30,15 +30,23 @@ from pegboard.bundle.archive import (
     write_again,
     write_bundle,
 )
-from pegboard.bundle.card import ModelCard, model_card, share_text
+from pegboard.bundle.card import (
+    ModelCard,
+    answers_in_words,
+    model_card,
+    share_text,
+    sure_in_words,
+    unknown_in_words,
+)
 from pegboard.bundle.card_files import to_html, to_markdown
 from pegboard.bundle.info import (
     FORMAT,
     SUFFIX,
     BundleInfo,
     data_facts,
+    unknown_facts,
 )
-from pegboard.bundle.likeness import Likeness
+from pegboard.bundle.likeness import Likeness, Sight
 from pegboard.bundle.network import AT_ONCE, Network, Reference, blow_up, reference_grids
 from pegboard.bundle.parity import (
     MAX_DIFFERENCE,
@@ -64,7 +72,9 @@ __all__ = [
     "Network",
     "Parity",
     "Reference",
+    "Sight",
     "TestAnswers",
+    "answers_in_words",
     "blow_up",
     "compare_answers",
     "data_facts",
@@ -74,8 +84,11 @@ __all__ = [
     "reference_grids",
     "rewrite_info",
     "share_text",
+    "sure_in_words",
     "to_html",
     "to_markdown",
+    "unknown_facts",
+    "unknown_in_words",
     "write_again",
     "write_bundle",
 ]

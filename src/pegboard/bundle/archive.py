@@ -30,10 +30,11 @@ from pegboard.files import atomic_path
 _MODEL, _INFO, _CARD, _PAGE = "model.onnx", "model.json", "card.md", "card.html"
 _REFERENCE, _CHECKSUMS = "reference.npz", "checksums.json"
 _FIRST_MEMBERS = (_CARD, _CHECKSUMS, _INFO, _MODEL, _REFERENCE)
-_MEMBERS = {1: _FIRST_MEMBERS, 2: (_PAGE, *_FIRST_MEMBERS), 3: (_PAGE, *_FIRST_MEMBERS)}
+_LATER_MEMBERS = (_PAGE, *_FIRST_MEMBERS)
+_MEMBERS = {1: _FIRST_MEMBERS, 2: _LATER_MEMBERS, 3: _LATER_MEMBERS, 4: _LATER_MEMBERS}
 """By format, in the order of their names."""
 _LIKENESS, _ANSWERS = "likeness.npz", "answers.npz"
-_OPTIONAL = {1: (), 2: (), 3: (_ANSWERS, _LIKENESS)}
+_OPTIONAL = {1: (), 2: (), 3: (_ANSWERS, _LIKENESS), 4: (_ANSWERS, _LIKENESS)}
 """By format: what need not be there."""
 _LARGEST = {
     _MODEL: 2**31,

@@ -280,41 +280,65 @@ def _of(number: int, support: int | None) -> str:
 
 
 def _calibration(info: BundleInfo) -> tuple[Block, ...]:
-    sure, figures = info.sure, info.figures
+    figures = info.figures
     rows = [("Temperature, fitted on validation photos", f"{info.temperature:.3f}")]
     if _is_number(figures.get("ece")):
         rows.append(("Expected calibration error on test photos", f"{figures['ece']:.3f}"))
     if _is_number(figures.get("loss")):
         rows.append(("Log loss on test photos", f"{figures['loss']:.3f}"))
-    said = (
-        "No probability was high enough to call an answer sure."
-        if sure is None
-        else f"An answer is called sure from a probability of {sure:.3f} on: there, "
-        f"{share_text(info.thresholds.get('precision'))} of the answers on validation photos were "
-        "right."
-    )
     return (
         Facts(tuple(rows)),
         Paragraph(
             "The network's outputs are divided by a temperature, so that of the answers given with "
-            f"80 %, about 80 % are right on photos like these. {said}"
+            f"80 %, about 80 % are right on photos like these. {sure_in_words(info)}"
         ),
         *_unknown(info),
         *_coverage(info.abstention),
     )
 
 
-def _unknown(info: BundleInfo) -> tuple[Block, ...]:
-    if info.unknown_above is None:
-        return ()
-    share = 100 * float(info.unknown.get("share", 0))
+def sure_in_words(info: BundleInfo) -> str:
+    """Return from which probability on an answer is called sure, and what that means."""
+    if info.sure is None:
+        return "No probability was high enough to call an answer sure."
+    return f"An answer is called sure from a probability of {info.sure:.3f} on. {_shown(info)}"
+
+
+def _shown(info: BundleInfo) -> str:
+    """Return what is known of sure answers; earlier bundles hold what was found, not shown."""
+    share = share_text(info.thresholds.get("precision"))
+    confidence = info.thresholds.get("confidence")
+    if confidence is None:
+        return f"There, {share} of the answers on validation photos were right."
     return (
-        Paragraph(
-            "A photo is called unknown, whatever the probability, when it is unlike the training "
-            "photos: when the cosine between its features and the mean of the nearest class is "
-            f"below {1 - info.unknown_above:.3f}. Of the validation photos, which all show a "
-            f"known class, {share:g} % are."
-        ),
+        f"There, validation photos show that at least {share} of the answers to photos like them "
+        f"are right, with {share_text(confidence)} confidence (exact binomial tests in a fixed "
+        "order)."
+    )
+
+
+def _unknown(info: BundleInfo) -> tuple[Block, ...]:
+    said = unknown_in_words(info)
+    return (Paragraph(said),) if said else ()
+
+
+def unknown_in_words(info: BundleInfo) -> str:
+    """Return when a photo is called unknown; empty where the model does not tell it."""
+    if info.unknown_above is None:
+        return ""
+    share = 100 * float(info.unknown.get("share", 0))
+    how = (
+        "1 less the cosine between its features and the mean of the nearest class, plus the "
+        "weighted entropy of the probabilities, plus what its light, colours and edges are beyond "
+        f"those of ordinary photos, is above {info.unknown_above:.3f}"
+        if "pixels" in info.unknown.get("by", ())
+        else "the cosine between its features and the mean of the nearest class is below "
+        f"{1 - info.unknown_above:.3f}"
+    )
+    return (
+        "A photo is called unknown, whatever the probability, when it is unlike the training "
+        f"photos: when {how}. Of the validation photos, which all show a known class, "
+        f"{share:g} % are."
     )
 
 
@@ -323,20 +347,25 @@ def _coverage(told: Json) -> tuple[Block, ...]:
     if not told:
         return ()
     n = told["n"]
+    rows = tuple(
+        (percent(point["coverage"], n), percent(point["risk"], n)) for point in told["curve"]
+    )
+    return (
+        Paragraph(answers_in_words(told)),
+        Grid(("Answered, the most certain first", "Wrong among them"), rows),
+    )
+
+
+def answers_in_words(told: Json) -> str:
+    """Return how often it answered and erred, of coverage and risk on test photos."""
+    n, risk = told["n"], told.get("risk")
     shares = [
         f"{percent(told[key], n)} {key}"
         for key in ("sure", "unsure", "unknown")
         if told.get(key) is not None
     ]
-    risk = told.get("risk")
     wrong = "" if risk is None else f" Of the sure answers {percent(risk, n)} were wrong."
-    rows = tuple(
-        (percent(point["coverage"], n), percent(point["risk"], n)) for point in told["curve"]
-    )
-    return (
-        Paragraph(f"On {count(n, 'test photo')} its answers were: {', '.join(shares)}.{wrong}"),
-        Grid(("Answered, the most certain first", "Wrong among them"), rows),
-    )
+    return f"On {count(n, 'test photo')} its answers were: {', '.join(shares)}.{wrong}"
 
 
 def share_text(precision: float | None) -> str:

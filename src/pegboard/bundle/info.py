@@ -12,16 +12,17 @@ import numpy as np
 
 from pegboard import __version__
 from pegboard.bundle.parity import Parity
+from pegboard.calibrate import SET_COVERAGES, UNKNOWN_SHARE
 from pegboard.errors import BundleError
 from pegboard.inputs import InputSpec
 from pegboard.manifest import ManifestRow
 from pegboard.runs import slug_of
 
-FORMAT = 3
+FORMAT = 4
 """Of the bundles that are written."""
-READABLE = (1, 2, FORMAT)
+READABLE = (1, 2, 3, FORMAT)
 """The first had no ``data`` and no card.html; the second neither ``graph`` nor ``unknown``, and no
-likeness.npz and answers.npz."""
+likeness.npz and answers.npz; the third told what is unknown by features alone."""
 SUFFIX = ".pegboard"
 
 _LARGEST_SIDE = 8192
@@ -43,7 +44,9 @@ class BundleInfo:
         The logits were divided by it (inside the network); fitted on validation.
     thresholds
         ``sure``: least probability of a sure answer, None or above 1 when none is high enough;
-        ``precision``: share of right answers at or above it on validation that was asked for.
+        ``precision``: share of right answers at or above it that was asked for;
+        ``confidence``: with which it holds on new photos (:mod:`pegboard.calibrate`; not stated
+        by earlier bundles, whose threshold had that share on validation).
     figures
         The model's row of the leaderboard.
     data
@@ -57,6 +60,9 @@ class BundleInfo:
         How photos unlike all training photos are told (:mod:`pegboard.bundle.likeness`); empty
         where the model does not tell them. ``above``: a photo that is stranger is unknown;
         ``share``: of validation photos that are.
+    sets
+        ``n`` validation photos, and ``least``: how probable a class must be to be left open
+        (:func:`pegboard.calibrate.set_limits`); empty in a bundle of an earlier format.
     abstention
         Coverage and risk on test photos (:func:`pegboard.bundle.deciding.coverage_and_risk`).
     fingerprint
@@ -81,6 +87,7 @@ class BundleInfo:
     parity: Parity | None = None
     graph: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
     abstention: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -119,6 +126,7 @@ class BundleInfo:
             "parity": None if self.parity is None else self.parity.to_json(),
             "graph": dict(self.graph),
             "unknown": dict(self.unknown),
+            "sets": dict(self.sets),
             "abstention": dict(self.abstention),
             "fingerprint": self.fingerprint,
             "versions": dict(self.versions),
@@ -150,6 +158,7 @@ class BundleInfo:
                 parity=None if parity is None else Parity.from_json(parity),
                 graph={key: int(value) for key, value in (data.get("graph") or {}).items()},
                 unknown=dict(data.get("unknown") or {}),
+                sets=_sets(data.get("sets") or {}),
                 abstention=dict(data.get("abstention") or {}),
                 fingerprint=_text(data["fingerprint"]),
                 versions=dict(data["versions"]),
@@ -209,6 +218,11 @@ def data_facts(
     }
 
 
+def unknown_facts(above: float) -> dict[str, Any]:
+    """Return what a bundle says of how it tells what is unknown, for a limit of strangeness."""
+    return {"above": above, "share": UNKNOWN_SHARE, "by": ["features", "probabilities", "pixels"]}
+
+
 def _plain(value: Any) -> Any:
     """Return JSON values: NumPy numbers as Python's, numbers that are not finite as null."""
     if isinstance(value, Mapping):
@@ -226,6 +240,15 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, found {value!r}")
     return value
+
+
+def _sets(value: Mapping[str, Any]) -> dict[str, Any]:
+    if not value:
+        return {}
+    least = [None if number is None else float(number) for number in value["least"]]
+    if len(least) != len(SET_COVERAGES):
+        raise ValueError(f"sets are of {len(least)} coverages instead of {len(SET_COVERAGES)}")
+    return {"n": int(value["n"]), "least": least}
 
 
 def _thresholds(value: Mapping[str, Any]) -> dict[str, float | None]:

@@ -1,23 +1,38 @@
 """How a photo is told that is unlike all training photos.
 
 A classifier names one of its classes whatever it is shown. What it is shown is compared here with
-the classes it knows: by the angle between the photo's features and the mean of each class, seen
+the classes it knows, in three ways that are added up.
+
+**Features**: by the angle between the photo's features and the mean of each class, seen
 from the mean of all training photos, in the space in which photos of one class vary alike in all
 directions. That is the Mahalanobis distance (Lee, Lee, Lee and Shin 2018, "A Simple Unified
 Framework for Detecting Out-of-Distribution Samples") with the length of the features left out:
-one covariance for all classes, shrunk, and a cosine in place of the distance. It was chosen among
-some forty scores by measuring (benchmarks/unknown.py; docs/benchmarks.md).
+one covariance for all classes, shrunk, and a cosine in place of the distance.
+
+**Doubt**: the entropy of the probabilities, weighed so that it varies as much as the angle does.
+What lies between two classes it knows is stranger than what lies beside one.
+
+**Pixels**: where light, colour and edges are beyond those of ordinary photos
+(:mod:`pegboard.bundle.surface`), by how far; nothing for all others.
+
+These were chosen among some sixty scores and sums of them by measuring (benchmarks/unknown.py;
+docs/benchmarks.md); the weights come from known photos alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pegboard.bundle.network import Network
+from pegboard.bundle.surface import Surface, Traits, traits_of
+from pegboard.calibrate import unknown_threshold
+from pegboard.photos import Pixels
 
 if TYPE_CHECKING:
     from pegboard.bundle.info import BundleInfo
@@ -33,6 +48,49 @@ SHRINKAGE = 0.3
 """Share of the covariance within classes that is replaced by a multiple of the identity."""
 
 _LEAST = 1e-9
+_LEAST_SPREAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a network makes of N photos, and what their pixels are like.
+
+    Attributes
+    ----------
+    probabilities
+        ``(N, classes)`` float32.
+    features
+        ``(N, D)``, where the network has them.
+    traits
+        ``(N, T)``.
+    """
+
+    probabilities: NDArray[np.float32]
+    features: Features | None
+    traits: Traits
+
+    @classmethod
+    def of(cls, network: Network, images: Pixels) -> Sight:
+        """Show fitted photos, ``(N, height, width, channels)`` uint8, to a network."""
+        return cls(*network.answers(images), traits_of(images))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sight]) -> Sight:
+        """Put parts together.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        if not parts:
+            raise ValueError("expected at least one photo to show to a network, found none")
+        features = [part.features for part in parts if part.features is not None]
+        return cls(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate(features) if features else None,
+            np.concatenate([part.traits for part in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +134,10 @@ class Likeness:
         the length along each adds to the squared length.
     neighbours
         Training photos to show, if they were asked for.
+    doubt
+        Weight of the entropy of the probabilities; 0 in a bundle of the third format.
+    surface
+        What the pixels of training photos are like; None in a bundle of the third format.
     """
 
     mean: NDArray[np.float32]
@@ -83,6 +145,43 @@ class Likeness:
     axes: NDArray[np.float32]
     gains: NDArray[np.float32]
     neighbours: Neighbours | None = None
+    doubt: float = 0.0
+    surface: Surface | None = None
+
+    @classmethod
+    def learned(
+        cls,
+        features: Features,
+        labels: NDArray[np.int64],
+        traits: Traits,
+        validation: Sight,
+        share: float,
+    ) -> tuple[Likeness, float]:
+        """Learn what is known from training photos, and what is strange from validation photos.
+
+        Parameters
+        ----------
+        features, labels
+            ``(N, D)`` and ``(N,)`` class indices of training photos, N at least 1.
+        traits
+            ``(M, T)`` of training photos, M at least 1; they need not be the same.
+        validation
+            Photos of the same classes that the network did not learn from, with features.
+        share
+            Of them that may be called unknown, at most.
+
+        Returns
+        -------
+        The likeness, and the strangeness above which a photo is unknown.
+        """
+        assert validation.features is not None
+        plain = cls.fit(features, labels)
+        surface = Surface.fit(traits).limited(validation.traits, share / 2)
+        # Both then vary alike over photos that are known.
+        spread = plain.distances(validation.features).std()
+        doubt = spread / max(float(entropies(validation.probabilities).std()), _LEAST_SPREAD)
+        likeness = replace(plain, doubt=float(np.float32(doubt)), surface=surface)
+        return likeness, unknown_threshold(likeness.strangeness(validation), share)
 
     @classmethod
     def fit(cls, features: Features, labels: NDArray[np.int64]) -> Likeness:
@@ -105,8 +204,20 @@ class Likeness:
         length = np.sqrt(np.maximum((towards * centres).sum(axis=1, keepdims=True), _LEAST))
         return cls(mean, np.asarray(towards / length, np.float32), axes, gains)
 
-    def strangeness(self, features: Features) -> Scores:
-        """Return ``(N,)`` how unlike all training photos each photo is.
+    def strangeness(self, sight: Sight) -> Scores:
+        """Return ``(N,)`` how unlike all training photos each photo is, from about 0 on.
+
+        Parameters
+        ----------
+        sight
+            N photos, with features.
+        """
+        assert sight.features is not None
+        total = self.distances(sight.features) + self.doubt * entropies(sight.probabilities)
+        return total if self.surface is None else total + self.surface.excess(sight.traits)
+
+    def distances(self, features: Features) -> Scores:
+        """Return ``(N,)`` how unlike the nearest class the features are.
 
         Parameters
         ----------
@@ -150,6 +261,14 @@ class Likeness:
             "axes": self.axes,
             "gains": self.gains,
         }
+        if (surface := self.surface) is not None:
+            plain |= {
+                "doubt": np.array([self.doubt], np.float32),
+                "surface_mean": surface.mean,
+                "surface_spread": surface.spread,
+                "surface_root": surface.root,
+                "surface_ordinary": np.array([surface.ordinary], np.float32),
+            }
         near = self.neighbours
         if near is None:
             return plain
@@ -177,7 +296,28 @@ class Likeness:
         if axes.shape != (len(mean), len(gains)) or weights.shape[1] != len(mean):
             raise ValueError("its arrays are of different sizes")
         near = _neighbours(arrays, info, len(mean)) if "near_vectors" in arrays else None
-        return cls(mean, weights, axes, gains, near)
+        plain = cls(mean, weights, axes, gains, near)
+        if "doubt" not in arrays:
+            return plain
+        (doubt,) = _floats(arrays["doubt"], 1)
+        return replace(plain, doubt=float(doubt), surface=_surface(arrays, info))
+
+
+def entropies(probabilities: NDArray[np.floating[Any]]) -> Scores:
+    """Return ``(N,)`` how undecided answers are: 0 for one class alone, log C for all alike."""
+    shares = np.maximum(probabilities.astype(np.float64), _LEAST)
+    return np.asarray(-(shares * np.log(shares)).sum(axis=1))
+
+
+def _surface(arrays: Mapping[str, NDArray[Any]], info: BundleInfo) -> Surface:
+    mean, spread = (_floats(arrays[f"surface_{name}"], 1) for name in ("mean", "spread"))
+    root, (ordinary,) = _floats(arrays["surface_root"], 2), _floats(arrays["surface_ordinary"], 1)
+    n = traits_of(np.zeros((1, 1, 1, info.input.channels), np.uint8)).shape[1]
+    if not mean.shape == spread.shape == (n,) or root.shape != (n, n):
+        raise ValueError("its arrays are of different sizes")
+    if spread.min() <= 0 or ordinary <= 0:
+        raise ValueError("what it takes for ordinary is no distance")
+    return Surface(mean, spread, root, float(ordinary))
 
 
 def _neighbours(arrays: Mapping[str, NDArray[Any]], info: BundleInfo, width: int) -> Neighbours:

@@ -37,6 +37,8 @@ class TestAnswers:
         ``(n, classes)`` float32.
     labels
         ``(n,)`` int64 class indices.
+    strangeness
+        ``(n,)`` float64: how unlike all training photos each is; None where that is not told.
     """
 
     __test__ = False  # no test case for pytest, whatever its name
@@ -44,6 +46,7 @@ class TestAnswers:
     keys: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
+    strangeness: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -51,6 +54,7 @@ class TestAnswers:
         checksums: Sequence[str],
         probabilities: NDArray[np.floating[Any]],
         labels: NDArray[np.int64],
+        strangeness: NDArray[np.float64] | None = None,
     ) -> TestAnswers:
         """Keep the answers to at most :data:`MOST` photos, spread evenly over those given."""
         kept = np.unique(np.linspace(0, len(checksums) - 1, MOST).astype(int))
@@ -59,6 +63,7 @@ class TestAnswers:
             np.frombuffer(b"".join(keys), np.uint8).reshape(-1, _PREFIX),
             probabilities[kept].astype(np.float32),
             np.asarray(labels[kept], np.int64),
+            None if strangeness is None else strangeness[kept],
         )
 
     def places(self) -> dict[bytes, int]:
@@ -67,7 +72,13 @@ class TestAnswers:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is written."""
-        return {"keys": self.keys, "probabilities": self.probabilities, "labels": self.labels}
+        strange = {} if self.strangeness is None else {"strangeness": self.strangeness}
+        return {
+            "keys": self.keys,
+            "probabilities": self.probabilities,
+            "labels": self.labels,
+            **strange,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], info: BundleInfo) -> TestAnswers:
@@ -78,7 +89,9 @@ class TestAnswers:
         KeyError, ValueError
             When an array is missing or does not fit ``info``.
         """
-        kept = cls(arrays["keys"], arrays["probabilities"], arrays["labels"])
+        kept = cls(
+            arrays["keys"], arrays["probabilities"], arrays["labels"], arrays.get("strangeness")
+        )
         n = len(kept.keys)
         if kept.keys.dtype != np.uint8 or kept.keys.shape != (n, _PREFIX):
             raise ValueError("its keys are not checksums")
@@ -89,6 +102,9 @@ class TestAnswers:
             raise ValueError("its probabilities are of other classes")
         if kept.labels.dtype != np.int64 or kept.labels.shape != (n,):
             raise ValueError("it has not one label for each photo")
+        strange = kept.strangeness
+        if strange is not None and (strange.dtype != np.float64 or strange.shape != (n,)):
+            raise ValueError("it does not say of each photo how strange it is")
         return kept
 
 

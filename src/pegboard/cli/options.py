@@ -81,6 +81,8 @@ training_options = _together(
                       "photos that others take elsewhere."),
     click.option("--weights", multiple=True, metavar="NAME=FILE[,pad=same][,mean=…][,std=…]",
                  help="Pretrained weights of a backbone (safetensors)."),
+    click.option("--wrong-at-most", type=float, metavar="SHARE",
+                 help="Call an answer sure where at most SHARE are wrong, as .02 (default: .05)."),
     click.option("--budget", metavar="10m", help="Wall time for everything, such as 90s or 10m."),
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ from pegboard.cli.output import show, show_json, tell
     "--wrong-at-most",
     type=float,
     metavar="SHARE",
-    help="Call an answer sure where at most SHARE of the validation answers were wrong, as .02.",
+    help="Call an answer sure where at most SHARE are wrong, as .02.",
 )
 @click.option(
     "--with-neighbours",
@@ -105,6 +105,12 @@ def verify_command(
     "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Candidates per photo."
 )
 @click.option(
+    "--sets",
+    type=float,
+    metavar="COVERAGE",
+    help="Also say which classes are left open: the right one is among them for this share.",
+)
+@click.option(
     "--format",
     "kind",
     type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]),
@@ -153,6 +159,7 @@ def predict_command(
     paths: tuple[str, ...],
     files_from: str | None,
     top: int,
+    sets: float | None,
     kind: str | None,
     out: Path | None,
     resume: bool,
@@ -172,7 +179,7 @@ def predict_command(
     from pegboard.predict import Predictor
 
     _check_together(out, sort_into, resume=resume, overwrite=overwrite, yes=yes)
-    predictor = Predictor.load(bundle, threads=threads)
+    predictor = Predictor.load(bundle, threads=threads, sets=sets)
     named = Named(paths, files_from)
     if sort_into is not None:
         tally = _sort(

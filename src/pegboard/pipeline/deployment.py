@@ -47,6 +47,7 @@ def deploy(run: ActiveRun, outcome: Outcome) -> Deployed | None:
             training.folder,
             outcome.answers[0],
             versions=run.machine.versions,
+            wrong_at_most=run.settings.wrong_at_most,
         )
     except BundleError as error:
         run.warn(f"{outcome.name} has no bundle: {error}")

@@ -36,7 +36,7 @@ def with_neighbours(opened: Reopened, progress: Progress) -> Bundle:
     bundle, info = opened.bundle, opened.bundle.info
     chosen = opened.some("train", MOST)
     network = Network(bundle.model, info.input, len(info.classes))
-    features = opened.answered(network, chosen)[1]
+    features = opened.answered(network, chosen).features
     if bundle.likeness is None or features is None:
         raise BundleError(
             f"{info.name} was made by an earlier pegboard and has no features to compare photos "

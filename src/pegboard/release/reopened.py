@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.bundle import Bundle, Network
+from pegboard.bundle import Bundle, Network, Sight
 from pegboard.bundle.tested import key_of
 from pegboard.errors import RunFolderError, SourceError
 from pegboard.evaluate import Predictions, read_predictions
@@ -79,15 +79,9 @@ class Reopened:
         for start in range(0, len(indices), BATCH):
             yield self.photos.take(indices[start : start + BATCH], self.bundle.info.input)
 
-    def answered(
-        self, network: Network, indices: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return a network's probabilities and features of photos."""
-        parts = [network.answers(batch) for batch in self.pixels(indices)]
-        features = [part[1] for part in parts if part[1] is not None]
-        return np.concatenate([part[0] for part in parts]), (
-            np.concatenate(features) if features else None
-        )
+    def answered(self, network: Network, indices: NDArray[np.int64]) -> Sight:
+        """Return what a network makes of photos."""
+        return Sight.joined([Sight.of(network, batch) for batch in self.pixels(indices)])
 
     def trained_answers(self, split: SplitName) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the indices of the photos that the trained model answered, and its answers.

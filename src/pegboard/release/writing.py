@@ -20,11 +20,12 @@ from pegboard.bundle import (
     Reference,
     compare_answers,
     read_bundle,
+    unknown_facts,
     write_again,
 )
 from pegboard.bundle.deciding import coverage_and_risk
 from pegboard.bundle.graph import with_metadata
-from pegboard.calibrate import UNKNOWN_SHARE, sure_threshold, unknown_threshold
+from pegboard.calibrate import UNKNOWN_SHARE, sure_limits
 from pegboard.errors import BundleError, PegboardError, RunFolderError
 from pegboard.evaluate import read_predictions
 from pegboard.files import atomic_path
@@ -33,6 +34,7 @@ from pegboard.release.neighbours import with_neighbours
 from pegboard.release.quantise import CALIBRATION, layers_by_error, quantise
 from pegboard.release.reopened import Reopened, reopened
 from pegboard.runs import RunFolder, slug_of
+from pegboard.settings import check_wrong_at_most
 
 EXPORTS: Sequence[str] = ("pegboard", "pegboard-int8", "onnx", "onnx-int8")
 
@@ -72,8 +74,8 @@ def export_model(
     force
         Replace ``out`` if it exists, and write INT8 whatever it loses.
     wrong_at_most
-        An answer is called sure from the probability on from which at most this share of the
-        answers on validation photos were wrong; None keeps what the model has.
+        Share of wrong answers among the sure ones
+        (:func:`pegboard.calibrate.sure_limits`); None keeps what the model has.
     neighbours
         Put small pictures of training photos into a bundle, to show those most like a photo.
 
@@ -105,13 +107,13 @@ def export_model(
     unchanged = not (is_int8 or neighbours) and wrong_at_most is None
     if unchanged and kind == "pegboard":
         return _written(target, bundle.path.read_bytes())
+    if wrong_at_most is not None:
+        bundle = _with_risk(Path(run), bundle, wrong_at_most)
     if is_int8 or neighbours:
         with reopened(Path(run), bundle) as opened:
             bundle = _in_int8(opened, progress, force=force) if is_int8 else bundle
             if neighbours:
                 bundle = with_neighbours(replace(opened, bundle=bundle), progress)
-    if wrong_at_most is not None:
-        bundle = _with_risk(Path(run), bundle, wrong_at_most)
     if kind == "onnx":
         return _written(target, plain_onnx(bundle))
     write_again(target, bundle)
@@ -121,10 +123,7 @@ def export_model(
 def _check(to: str, wrong_at_most: float | None, *, neighbours: bool) -> None:
     if to not in EXPORTS:
         raise PegboardError(f"--to: expected one of {', '.join(EXPORTS)}, got {to!r}")
-    if wrong_at_most is not None and not 0 <= wrong_at_most < 1:
-        raise PegboardError(
-            f"--wrong-at-most: expected a share of 0 to 1, such as .02, got {wrong_at_most}"
-        )
+    check_wrong_at_most(wrong_at_most)
     if neighbours and not to.startswith("pegboard"):
         raise PegboardError(
             "--with-neighbours: plain ONNX has no place for photos; use --to pegboard"
@@ -162,15 +161,12 @@ def _with_risk(run: Path, bundle: Bundle, wrong_at_most: float) -> Bundle:
     if "validation" not in answers:
         raise RunFolderError(f"{run} does not hold the answers on validation photos")
     found = answers["validation"]
-    precision = 1 - wrong_at_most
-    threshold = sure_threshold(found.probabilities, found.labels, precision)
-    info = replace(bundle.info, thresholds={"sure": threshold, "precision": precision})
+    limits = sure_limits(found.probabilities, found.labels, wrong_at_most)
+    info = replace(bundle.info, thresholds=limits)
     # What it came to on test photos was with the other threshold.
-    if "test" in answers:
-        test = answers["test"]
-        told = coverage_and_risk(replace(info, unknown={}), test.probabilities, None, test.labels)
-        # Which of them are unknown cannot be told without the photos.
-        info = replace(info, abstention=told | {"unknown": None})
+    if (kept := bundle.answers) is not None:
+        told = coverage_and_risk(info, kept.probabilities, kept.strangeness, kept.labels)
+        info = replace(info, abstention=told)
     return replace(bundle, info=info)
 
 
@@ -191,10 +187,10 @@ def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
     model, kept = _mixed(opened, calibration, progress)
     network = Network(model, info.input, len(info.classes))
     tested, trained = opened.trained_answers("test")
-    probabilities, features = opened.answered(network, tested)
+    sight = opened.answered(network, tested)
     labels = opened.labels[tested]
     parity = compare_answers(
-        trained, probabilities, labels, precision="int8", kept_in_float=tuple(kept)
+        trained, sight.probabilities, labels, precision="int8", kept_in_float=tuple(kept)
     )
     if complaint := parity.complaint():
         if not force:
@@ -202,13 +198,13 @@ def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
         progress.message(f"note: {complaint.partition('; nothing')[0]}; written all the same")
         parity = replace(parity, forced=True)
     changed = replace(info, parity=parity, graph={})
-    likeness = bundle.likeness
-    if likeness is not None and features is not None:
+    likeness, strangeness = bundle.likeness, None
+    if likeness is not None and sight.features is not None:
         likeness, above = _learn_again(opened, network)
-        changed = replace(changed, unknown={"above": above, "share": UNKNOWN_SHARE})
-    strangeness = None if likeness is None or features is None else likeness.strangeness(features)
+        changed = replace(changed, unknown=unknown_facts(above))
+        strangeness = likeness.strangeness(sight)
     changed = replace(
-        changed, abstention=coverage_and_risk(changed, probabilities, strangeness, labels)
+        changed, abstention=coverage_and_risk(changed, sight.probabilities, strangeness, labels)
     )
     inputs = bundle.reference.inputs(info.input)
     reference = Reference(bundle.reference.grids, network.probabilities(inputs))
@@ -225,7 +221,7 @@ def _mixed(opened: Reopened, calibration: Any, progress: Progress) -> tuple[byte
     if opened.is_pooled:  # there are no photos that it neither learned from nor is tested on
         return model, []
     chosen = opened.some("validation", _PHOTOS_STUDIED)
-    before, _ = opened.answered(Network(plain, info.input, len(info.classes)), chosen)
+    before = opened.answered(Network(plain, info.input, len(info.classes)), chosen).probabilities
     order: list[str] = []
     kept: list[str] = []
     for share in (*KEPT_SHARES, None):
@@ -244,19 +240,16 @@ def _mixed(opened: Reopened, calibration: Any, progress: Progress) -> tuple[byte
 
 
 def _parity_on(opened: Reopened, chosen: Any, before: Any, network: Network) -> Parity:
-    after, _ = opened.answered(network, chosen)
+    after = opened.answered(network, chosen).probabilities
     return compare_answers(before, after, opened.labels[chosen], precision="int8")
 
 
 def _learn_again(opened: Reopened, network: Network) -> tuple[Likeness, float]:
     """Learn from the features in INT8 what is unknown: they differ a little."""
     train, validation = (opened.some(split, 4 * _PHOTOS_STUDIED) for split in _LEARNED_FROM)
-    features = opened.answered(network, train)[1]
-    known = opened.answered(network, validation)[1]
-    assert features is not None
-    assert known is not None
-    likeness = Likeness.fit(features, opened.labels[train])
-    return likeness, unknown_threshold(likeness.strangeness(known))
+    seen, known = (opened.answered(network, part) for part in (train, validation))
+    assert seen.features is not None
+    return Likeness.learned(seen.features, opened.labels[train], seen.traits, known, UNKNOWN_SHARE)
 
 
 _LEARNED_FROM: tuple[Any, Any] = ("train", "validation")

@@ -261,6 +261,22 @@ def reliability(run: Run, model: str) -> Figure:
     return charts.reliability(reliability_bins(_answers(run, model)))
 
 
+def coverage_risk(run: Run, model: str) -> Figure:
+    """How often answers are wrong when only the surest are given."""
+    answers, info = _answers(run, model), run.bundle_info(model)
+    order = np.argsort(-answers.probabilities.max(axis=1), kind="stable")
+    wrong = np.cumsum(~answers.right[order])
+    told = info.abstention if info else {}
+    precision = info.thresholds.get("precision") if info else None
+    return charts.coverage_risk(
+        charts.Selective(
+            wrong / np.arange(1, len(wrong) + 1),
+            None if told.get("risk") is None else (told["sure"], told["risk"]),
+            None if precision is None else 1 - precision,
+        )
+    )
+
+
 def precision_recall(run: Run, model: str) -> Figure:
     """Precision against recall of every class, over all thresholds."""
     swept = _sweeps(run, model)
@@ -348,6 +364,7 @@ OF_MODEL: Mapping[str, Callable[[Run, str], Figure]] = {
     "confusion-similarity": partial(confusion_matrix, order="similarity"),
     "per-class-f1": per_class_f1,
     "reliability": reliability,
+    "coverage-risk": coverage_risk,
     "precision-recall": precision_recall,
     "roc": roc,
     "mistakes": mistakes,

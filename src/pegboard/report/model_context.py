@@ -219,6 +219,23 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Deciding:
+    """When a model answers, and how often it is wrong then.
+
+    Attributes
+    ----------
+    words
+        Shares of sure, unsure and unknown, wrong ones, limits, in sentences; empty where the
+        run holds no bundle.
+    chart
+        Risk against coverage.
+    """
+
+    words: tuple[str, ...]
+    chart: Chart
+
+
+@dataclass(frozen=True)
 class ModelSection:
     """All that is said of one model.
 
@@ -254,6 +271,8 @@ class ModelSection:
         Learning curves; None for a model that does not learn by epochs.
     reliability
         Reliability diagram.
+    deciding
+        When it answers; None where that cannot be drawn.
     sight
         What it sees.
     anatomy
@@ -278,6 +297,7 @@ class ModelSection:
     charts_of_classes: tuple[Chart, ...]
     curves: Chart | None
     reliability: Chart | None
+    deciding: Deciding | None
     sight: Sight
     anatomy: Anatomy
     card: Card

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pegboard.errors import PegboardError, RunFolderError
+from pegboard.bundle import BundleInfo, read_info
+from pegboard.errors import BundleError, PegboardError, RunFolderError
 from pegboard.evaluate import Predictions, read_predictions
 from pegboard.evidence import Evidence
 from pegboard.leaderboard import Leaderboard
@@ -111,6 +112,13 @@ class Run:
     def model_folder(self, name: str) -> ModelFolder:
         """Return where a model's files lie."""
         return self.folder.model(slug_of(name))
+
+    def bundle_info(self, name: str) -> BundleInfo | None:
+        """Return what a model's bundle says of it; None where there is none that can be read."""
+        try:
+            return read_info(self.model_folder(name).bundle)
+        except BundleError:
+            return None
 
     def predictions(self, name: str) -> dict[SplitName, Predictions]:
         """Return a model's answers by split; they are read once.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pegboard.bundle import BundleInfo, answers_in_words, sure_in_words, unknown_in_words
 from pegboard.errors import PlotUnavailable
 from pegboard.evaluate import Predictions
 from pegboard.evidence import Evidence
@@ -28,7 +29,7 @@ from pegboard.report.matrix import (
     most_mistaken,
     table_of_cells,
 )
-from pegboard.report.model_context import ClassRow
+from pegboard.report.model_context import ClassRow, Deciding
 from pegboard.report.numbers import MISSING, Figures, share
 from pegboard.report.run import Json, Run, Shelf
 from pegboard.report.similarity import similarity_order
@@ -96,6 +97,7 @@ def _section(
         charts_of_classes=_charts_of_classes(run, name, shelf),
         curves=_curves(run, name, shelf),
         reliability=_reliability(run, model, shelf),
+        deciding=_deciding(run, name, shelf),
         sight=sight_of(kept, recipe, pictures),
         anatomy=anatomy_of(recipe, kept),
         card=card_of(run, model, recipe, files),
@@ -247,6 +249,27 @@ def _charts_of_classes(run: Run, name: str, shelf: Shelf) -> tuple[Chart, ...]:
 
 def _has_intervals(model: Json) -> bool:
     return any(row.get("f1_ci") for row in model["per_class"])
+
+
+def _deciding(run: Run, name: str, shelf: Shelf) -> Deciding | None:
+    """Return how often the model is sure, unsure and at a loss, and how often wrong."""
+    chart = _drawn(
+        lambda: figures.coverage_risk(run, name),
+        shelf,
+        f"{slug_of(name)}-coverage-risk",
+        caption="Wrong answers among the surest ones, as more and more photos are answered.",
+        alt=f"Coverage and risk of {name}; the sentences beside it give the figures",
+    )
+    if chart is None:
+        return None
+    info = run.bundle_info(name)
+    return Deciding(_decisions_in_words(info) if info else (), chart)
+
+
+def _decisions_in_words(info: BundleInfo) -> tuple[str, ...]:
+    answered = answers_in_words(info.abstention) if info.abstention else ""
+    said = (answered, sure_in_words(info), unknown_in_words(info))
+    return tuple(sentence for sentence in said if sentence)
 
 
 def _reliability(run: Run, model: Json, shelf: Shelf) -> Chart | None:

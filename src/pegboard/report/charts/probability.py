@@ -16,6 +16,7 @@ from pegboard.report.charts.style import (
     LINES,
     MUTED,
     PAPER,
+    SECOND,
     figure_of,
     shortened,
     style,
@@ -98,6 +99,61 @@ def reliability(bins: ReliabilityBins) -> Figure:
         lower.set_ylabel("photos")
         lower.set_xlabel("probability given to the answer")
         lower.set_xlim(0, 1)
+    return figure
+
+
+@dataclass(frozen=True)
+class Selective:
+    """How often answers are wrong when only the surest are given.
+
+    Attributes
+    ----------
+    risk
+        ``(N,)`` share of wrong ones among the k surest answers, k = 1 … N.
+    sure
+        Coverage and risk of the answers the model calls sure; None where there are none.
+    limit
+        Share of wrong ones that was asked for; None where it is not known.
+    """
+
+    risk: NDArray[np.float64]
+    sure: tuple[float, float] | None
+    limit: float | None
+
+
+_SETTLED = 20
+"""Answers below which one wrong one moves the risk by more than there is to see."""
+
+
+def coverage_risk(selective: Selective) -> Figure:
+    """Draw the share of wrong answers against the share of photos answered, the surest first."""
+    n = len(selective.risk)
+    first = min(_SETTLED, n) - 1
+    coverage = np.arange(1, n + 1) / n
+    with style():
+        figure = figure_of(4.6, 3.6)
+        axes = figure.subplots()
+        axes.plot(coverage[first:], selective.risk[first:], color=FIRST, label="the surest answers")
+        if selective.limit is not None:
+            axes.axhline(
+                selective.limit, color=MUTED, linewidth=1, linestyle="--", label="wrong at most"
+            )
+        if selective.sure is not None:
+            axes.plot(
+                *selective.sure,
+                color=SECOND,
+                marker="D",
+                markersize=8,
+                linestyle="none",
+                clip_on=False,
+                label="called sure",
+            )
+        highest = max(selective.risk[first:].max(), selective.limit or 0, 0.01)
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(-0.03 * highest, 1.35 * highest)
+        axes.set_xlabel(f"share of {n:,} test photos answered")
+        axes.set_ylabel("share of them that is wrong")
+        axes.legend(loc="upper left")
     return figure
 
 
