@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from boards import digit_board
 from pegboard.bundle import BundleInfo, data_facts, model_card, to_html, to_markdown
 from pegboard.bundle.card import Facts, Grid, Paragraph
 from pegboard.bundle.card_files import visible
+from pegboard.calibrate import sure_limits
 from pegboard.inputs import InputSpec
 from pegboard.manifest import ManifestRow
 from pegboard.models.registry import parse_model_name
@@ -183,6 +185,15 @@ def test_it_says_when_no_answer_is_sure(sure: float | None) -> None:
     text = to_markdown(model_card(colour_info(thresholds={"sure": sure}, figures={})))
     assert "No probability was high enough" in text
     assert "No figures were stored" in text
+
+
+def test_few_validation_photos_are_a_reason_to_be_sure_of_nothing() -> None:
+    probabilities, labels = np.full((20, 2), (0.99, 0.01)), np.zeros(20, np.int64)
+    limits = sure_limits(probabilities, labels)
+    text = to_markdown(model_card(colour_info(thresholds=limits)))
+    assert "with 90 % confidence, that at least 95 % of the answers are right" in text
+    many = sure_limits(probabilities.repeat(20, axis=0), labels.repeat(20))
+    assert "No answer is called sure" not in to_markdown(model_card(colour_info(thresholds=many)))
 
 
 def test_little_is_known_of_an_older_bundle() -> None:

@@ -300,8 +300,20 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
 def sure_in_words(info: BundleInfo) -> str:
     """Return from which probability on an answer is called sure, and what that means."""
     if info.sure is None:
-        return "No probability was high enough to call an answer sure."
+        return _why_never_sure(info)
     return f"An answer is called sure from a probability of {info.sure:.3f} on. {_shown(info)}"
+
+
+def _why_never_sure(info: BundleInfo) -> str:
+    share = share_text(info.thresholds.get("precision"))
+    confidence = info.thresholds.get("confidence")
+    if confidence is None:
+        return "No probability was high enough to call an answer sure."
+    return (
+        f"No answer is called sure: from no probability on do the validation photos show, with "
+        f"{share_text(confidence)} confidence, that at least {share} of the answers are right. "
+        "More photos may."
+    )
 
 
 def _shown(info: BundleInfo) -> str:
