@@ -165,6 +165,9 @@ run.plots.mistakes("lm")
 # %%
 run.plots.reliability("lm")
 
+# %%
+run.plots.coverage_risk("lm")
+
 # %% [markdown]
 # ## 7. An example prediction
 #

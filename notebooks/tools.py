@@ -218,6 +218,13 @@ run.plots.roc()
 run.plots.reliability()
 
 # %% [markdown]
+# Whoever answers only when sure is wrong less often. How often, from the surest answers on the left to
+# all of them on the right:
+
+# %%
+run.plots.coverage_risk()
+
+# %% [markdown]
 # ## 8. Mistakes
 #
 # The answers that were wrong although the model was surest. Look at them before you look for a
