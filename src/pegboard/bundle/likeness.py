@@ -15,8 +15,8 @@ What lies between two classes it knows is stranger than what lies beside one.
 **Pixels**: where light, colour and edges are beyond those of ordinary photos
 (:mod:`pegboard.bundle.surface`), by how far; nothing for all others.
 
-These were chosen among some sixty scores and sums of them by measuring (benchmarks/unknown.py;
-docs/benchmarks.md); the weights come from known photos alone.
+These were chosen among some forty scores and a thousand sums of them by measuring
+(benchmarks/unknown.py; docs/benchmarks.md); the weights come from known photos alone.
 """
 
 from __future__ import annotations
