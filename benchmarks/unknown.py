@@ -7,6 +7,7 @@ score that bundles use and for the largest probability; what the decisions come 
 that the bundles hold; and coverage and risk on the known test photos.
 
     PEGBOARD_DATA=… python benchmarks/unknown.py [--quick] [--models probe,efficientnet_lite0]
+        [--turns 5] [--without-digits]
 
 Every figure comes from ``.pegboard`` files that ``pegboard compare`` wrote. ``--quick`` takes 60
 photos of each class and one turn.
@@ -42,19 +43,22 @@ def main() -> int:
     """Measure, print and keep the result."""
     parser = options(__doc__ or "", "unknown")
     parser.add_argument("--models", default="probe", help="for tools (default: probe)")
+    parser.add_argument("--turns", type=int, default=TURNS, help="of tools (default: all, 5)")
+    parser.add_argument("--without-digits", action="store_true", help="models of tools alone")
     given = parser.parse_args()
     if not (DATA / "tools15").exists() or not (DATA / "mnist.npz").exists():
         print("skipped: PEGBOARD_DATA has no tools15 or no mnist.npz")
         return 0
     names = sorted(path.name for path in (DATA / "tools15").iterdir() if path.is_dir())
     order = np.random.default_rng(1).permutation(names).tolist()
-    turns = 1 if given.quick else TURNS
+    turns = 1 if given.quick else given.turns
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="pegboard-unknown-") as folder:
         for turn in range(turns):
             unknown = sorted(order[turn * LEFT_OUT : (turn + 1) * LEFT_OUT])
             rows += tools(Path(folder) / str(turn), given.models, unknown, quick=given.quick)
-        rows += digits(Path(folder) / "digits", quick=given.quick)
+        if not given.without_digits:
+            rows += digits(Path(folder) / "digits", quick=given.quick)
     write_result("unknown", given, {"rows": rows, "over turns": over_turns(rows)})
     return 0
 

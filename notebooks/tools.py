@@ -218,8 +218,8 @@ run.plots.roc()
 run.plots.reliability()
 
 # %% [markdown]
-# Whoever answers only when sure is wrong less often. How often, from the surest answers on the left to
-# all of them on the right:
+# Whoever answers only when sure is wrong less often. How often, from the surest answers on the left
+# to all of them on the right:
 
 # %%
 run.plots.coverage_risk()
