@@ -86,8 +86,10 @@ def traits_of(images: Pixels) -> Traits:
     shares of dark and of light pixels; mean and spread of each channel.
     """
     step = max(1, min(images.shape[1:3]) // _FINEST)
-    pixels = images[:, ::step, ::step].astype(np.float32) / 255
-    grey = pixels.mean(axis=3)
+    # A plane for each channel: along a last axis of three numpy takes five times as long.
+    planes = np.ascontiguousarray(np.moveaxis(images[:, ::step, ::step], 3, 0))
+    pixels = planes.astype(np.float32) / 255
+    grey = pixels.mean(axis=0)
     across, down = (np.abs(_differences(grey, axis)) for axis in (2, 1))
     figures = [
         grey,
@@ -95,13 +97,13 @@ def traits_of(images: Pixels) -> Traits:
         across,
         down,
         across > _EDGE,
-        pixels.max(axis=3) - pixels.min(axis=3),
+        (planes.max(axis=0) - planes.min(axis=0)).astype(np.float32) / 255,
         grey < _DARK,
         grey > _LIGHT,
     ]
     means = np.stack([figure.mean(axis=(1, 2)) for figure in figures], axis=1)
     means[:, 1] = np.sqrt(means[:, 1])
-    channels = (pixels.mean(axis=(1, 2)), pixels.std(axis=(1, 2)))
+    channels = (pixels.mean(axis=(2, 3)).T, pixels.std(axis=(2, 3)).T)
     return np.concatenate((means, *channels), axis=1).astype(np.float32)
 
 
