@@ -6,7 +6,9 @@ trained does not matter to that, so one epoch will do, and photos of tools have 
 notebook. What 8 bits cost does depend on training: INT8 files are made of digits' models
 after their epoch, and of models of tools that were trained on all photos at their own size.
 
-    PEGBOARD_DATA=… python benchmarks/parity.py [--quick] [--json FILE]
+With ``--keep`` the runs stay in a folder, and one that was stopped goes on there.
+
+    PEGBOARD_DATA=… python benchmarks/parity.py [--quick] [--keep FOLDER] [--json FILE]
 """
 
 from __future__ import annotations
@@ -38,12 +40,15 @@ PRETRAINED = {
 
 def main() -> int:
     """Measure, print and keep the result."""
-    given = options(__doc__ or "", "parity").parse_args()
+    parser = options(__doc__ or "", "parity")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
+    given = parser.parse_args()
     if not (DATA / "tools15").exists() or not (DATA / "mnist.npz").exists():
         print("skipped: PEGBOARD_DATA has no tools15 or no mnist.npz")
         return 0
     with TemporaryDirectory(prefix="pegboard-parity-") as name:
-        rows = [*digits(Path(name), quick=given.quick), *tools(Path(name), quick=given.quick)]
+        folder = given.keep or Path(name)
+        rows = [*digits(folder, quick=given.quick), *tools(folder, quick=given.quick)]
     write_result("parity", given, {"rows": rows})
     return 0
 
@@ -61,7 +66,9 @@ def digits(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
 def tools(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
     """Yield the certificates of the networks of Tools, and those of three in INT8."""
     names = ("cnn4", "probe") if quick else TOOLS
-    few = some_of(DATA / "tools15", folder / "photos", per_class=10 if quick else PER_CLASS)
+    few = folder / "photos"
+    if not few.exists():
+        some_of(DATA / "tools15", few, per_class=10 if quick else PER_CLASS)
     most_tested = ("--fractions", ".1,.05,.85", "--image-size", "150", "--epochs", "1")
     compare(few, folder / "tools", names, *most_tested)
     for name in names:
@@ -75,7 +82,10 @@ def tools(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def compare(source: Path, out: Path, models: tuple[str, ...], *own: str) -> None:
-    """Train and export models."""
+    """Train and export models, unless that is done; go on where it was stopped."""
+    if (out / "leaderboard.json").exists():
+        return
+    stopped = ["--resume"] if (out / "run.json").exists() else []
     needed = [
         option
         for base, file in PRETRAINED.items()
@@ -84,7 +94,7 @@ def compare(source: Path, out: Path, models: tuple[str, ...], *own: str) -> None
     ]
     run_pegboard(
         "compare", str(source), "--models", ",".join(models), "--out", str(out),
-        "--previous", "none", *own, *needed,
+        "--previous", "none", *own, *needed, *stopped,
     )  # fmt: skip
 
 
@@ -99,13 +109,17 @@ def certificate(run: Path, model: str) -> dict[str, Any]:
 def in_int8(data: str, run: Path, model: str) -> dict[str, Any]:
     """Return what INT8 costs a model; a refusal is a result, too."""
     out = run / f"{slug_of(model)}-int8.pegboard"
-    done = subprocess.run(
-        [PROGRAM, "export", str(run), model, "--to", "pegboard-int8", "--out", str(out), "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        line = done.stderr.strip().splitlines()[-1].removeprefix("pegboard: ")
-        return {"data": data, "model": model, "precision": "int8", "refused": line.split(";")[0]}
+    command = [PROGRAM, "export", str(run), model, "--to", "pegboard-int8", "--out", str(out)]
+    if not out.exists():
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            line = done.stderr.strip().splitlines()[-1].removeprefix("pegboard: ")
+            return {
+                "data": data,
+                "model": model,
+                "precision": "int8",
+                "refused": line.split(";")[0],
+            }
     with zipfile.ZipFile(out) as file:
         return told(data, model, json.loads(file.read("model.json"))["parity"])
 
