@@ -33,6 +33,7 @@ from pegboard.learn import (
     last_features,
     load_trained,
     logits_on_features,
+    logits_on_last,
     predict_logits,
 )
 from pegboard.models.build import build_model
@@ -174,10 +175,6 @@ def bundle(
         weights=_origin(job),
         recipe=job.recipe.to_json() | {"seed": job.seed},
     )
-    batches = (
-        task.photos.take(task.test[start : start + PARITY_BATCH], job.spec)
-        for start in range(0, len(task.test), PARITY_BATCH)
-    )
     # The very answers that the figures are made of, so the photos pass the network once; those
     # of a GPU are rounded more coarsely than an export should be.
     is_head = job.recipe.method != "gradient"
@@ -189,7 +186,7 @@ def bundle(
         folder.bundle,
         module,
         info,
-        batches,
+        _pixels(job, task, task.test),
         trained,
         task.labels[task.test],
         lambda info, exported: _complete(info, exported, module, job, task, answers),
@@ -256,12 +253,9 @@ def _sight(exported: Exported, job: Job, task: Task, indices: NDArray[np.int64])
 def _sight_of_head(module: Any, job: Job, task: Task, temperature: float) -> Sight:
     """Return what a head on features makes of validation photos, without the backbone."""
     indices = _some(task.validation, MOST_LOOKED_AT)
-    answers = apply_temperature(logits_on_features(job, module, task, indices), temperature)
-    return Sight(
-        answers.astype(np.float32),
-        last_features(job, module, task, indices),
-        _traits(job, task, indices),
-    )
+    features = last_features(job, module, task, indices)
+    answers = apply_temperature(logits_on_last(module, features), temperature)
+    return Sight(answers.astype(np.float32), features, _traits(job, task, indices))
 
 
 def _traits(job: Job, task: Task, indices: NDArray[np.int64]) -> NDArray[np.float32]:

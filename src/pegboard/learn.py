@@ -22,7 +22,7 @@ from torch import nn
 
 from pegboard.budget import Budget
 from pegboard.checkpoint import FileCheckpoint
-from pegboard.embed import Embedder
+from pegboard.embed import Embedder, Item
 from pegboard.files import write_bytes_atomically
 from pegboard.inputs import InputSpec
 from pegboard.loader import Photos
@@ -230,10 +230,15 @@ def logits_on_features(
     job: Job, module: nn.Module, task: Task, indices: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return logits ``(N, classes)`` of a head on features that are in the cache already."""
+    return logits_on_last(module, last_features(job, module, task, indices))
+
+
+def logits_on_last(module: nn.Module, last: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return logits ``(N, classes)`` for what :func:`last_features` gave, ``(N, D)``."""
     assert isinstance(module, BackboneClassifier)
-    features = embed(job, task, indices)
     with torch.inference_mode():
-        logits: NDArray[np.float64] = module.head(torch.from_numpy(features)).double().numpy()
+        given = last_linear(module.head)(torch.from_numpy(last))
+        logits: NDArray[np.float64] = given.double().numpy()
     return logits
 
 
@@ -264,10 +269,8 @@ def embed(
     def reader(index: int) -> Callable[[], Any]:
         return lambda: task.photos.one(index, job.spec)
 
-    assert job.weights is not None, f"{job.name.typed} has no pretrained backbone"
-    embedder = Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
     items = [(task.keys[index], reader(int(index))) for index in indices]
-    return embedder.features(items, budget=budget or Budget(), progress=progress or Progress())
+    return _embedded(job, items, budget, progress)
 
 
 def embed_views(
@@ -284,14 +287,20 @@ def embed_views(
     def reader(index: int, number: int) -> Callable[[], Any]:
         return lambda: view(task.photos.one(index, job.spec), how, task.keys[index], number)
 
-    assert job.weights is not None, f"{job.name.typed} has no pretrained backbone"
-    embedder = Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
     items = [
         (view_key(task.keys[index], how, number), reader(int(index), number))
         for number in range(how.count)
         for index in indices
     ]
-    return embedder.features(items, budget=budget or Budget(), progress=progress or Progress())
+    return _embedded(job, items, budget, progress)
+
+
+def _embedded(
+    job: Job, items: Sequence[Item], budget: Budget | None, progress: Progress | None
+) -> NDArray[np.float32]:
+    assert job.weights is not None, f"{job.name.typed} has no pretrained backbone"
+    embedder = Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
+    return embedder.features(items, budget=budget, progress=progress)
 
 
 Method = Callable[[Job, Task, nn.Module, FileCheckpoint, Budget, Progress], TrainingState]
