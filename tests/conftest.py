@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,18 @@ def data_folder() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+def benchmark_module(name: str) -> ModuleType:
+    """Import a script of ``benchmarks/``, which is no package."""
+    file = REPOSITORY / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 # Not for the whole session: while Playwright runs, nothing else may start an event loop.

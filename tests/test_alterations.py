@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+from conftest import benchmark_module
 
 
 @pytest.fixture(scope="module")
 def alterations() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("alterations", BENCHMARKS / "alterations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["alterations"] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("alterations")
 
 
 def thing() -> np.ndarray:
