@@ -28,6 +28,9 @@ augmentations = st.builds(
     contrast=st.floats(0, 1),
     colour=st.floats(0, 1),
     erase=st.floats(0, 1),
+    stretch=st.floats(1, 3),
+    cast=st.floats(0, 0.5),
+    even=st.floats(0, 1),
 )
 
 
@@ -84,6 +87,39 @@ def test_magnification_shows_less_of_the_photo(monkeypatch: pytest.MonkeyPatch) 
     images[..., 5:15, 5:15] = 1
     enlarged = augment(images, Augmentation(scale=(1.0, 2.0)), seeded())
     assert enlarged.mean() > 0.95, "a square of half the side fills the photo at factor 2"
+
+
+def test_a_stretch_changes_the_ratio_of_the_sides_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pegboard.augment._uniform", lambda n, low, high, g: torch.full((n,), high))
+    images = torch.zeros(1, 1, 60, 60)
+    images[..., 20:40, 20:40] = 1
+    stretched = augment(images, Augmentation(stretch=4.0), seeded())
+    inside = stretched[0, 0] > 0.5
+    assert inside.any(0).sum() == pytest.approx(40, abs=2)
+    assert inside.any(1).sum() == pytest.approx(10, abs=2)
+
+
+def test_beyond_a_photo_is_one_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = photos(count=48)
+    small = Augmentation(scale=(0.5, 0.5), even=1.0)
+    changed = augment(images, small, seeded())
+    corners = changed[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert torch.equal(corners, corners[:, :, :1].expand_as(corners))
+    border = torch.cat((images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1]), 2)
+    kinds = torch.stack(
+        (border.median(2).values, torch.ones(48, 3), torch.full((48, 3), 128 / 255))
+    )
+    assert torch.isclose(kinds, corners[None, :, :, 0]).all(2).any(0).all()
+    within = augment(images, Augmentation(scale=(0.5, 0.5)), seeded())[:, :, 7:17, 7:17]
+    assert torch.equal(changed[:, :, 7:17, 7:17], within)
+
+
+def test_a_cast_multiplies_each_channel() -> None:
+    images = photos() * 0.4
+    changed = augment(images, Augmentation(cast=0.2), seeded())
+    gains = changed.sum((2, 3), keepdim=True) / images.sum((2, 3), keepdim=True)
+    assert torch.allclose(changed, images * gains, atol=1e-5)
+    assert gains.std() > 0.05
 
 
 @given(seed=st.integers(0, 10_000), height=st.integers(1, 20), width=st.integers(1, 20))

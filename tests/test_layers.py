@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 ORDER = [
     *("errors", "photos", "budget", "progress", "files", "memory", "threads", "cache"),
     *("metrics", "thresholds"),
-    *("images", "pictures", "occlusion", "backgrounds", "sources", "intake", "nearest"),
-    *("alignment", "duplicates"),
+    *("images", "pictures", "occlusion", "sources", "intake", "nearest"),
+    *("alignment", "duplicates", "backgrounds", "backdrops"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
     *("embed", "audit", "loader", "views", "augment", "averaging", "train", "checkpoint", "learn"),

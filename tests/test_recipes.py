@@ -54,14 +54,18 @@ def test_the_thorough_recipe_trains_longer_where_there_are_epochs(name: str) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_robust_recipe_adds_views_for_probes(name: str) -> None:
+def test_the_robust_recipe_changes_photos_more_and_nothing_else(name: str) -> None:
     default, robust = (
         recipe_for(parse_model_name(name), PHOTO, classes=TOOLS, training_photos=3000, recipe=kind)
         for kind in ("default", "robust")
     )
     assert default.views == Views()
+    assert default.augmentation.backdrop == 0
     assert bool(robust.views.count) == (robust.method == "logistic")
-    assert replace(robust, name="default", views=Views()) == default
+    pretrained = robust.method == "gradient" and parse_model_name(name).mode == "finetune"
+    assert bool(robust.augmentation.backdrop) == pretrained
+    same = {"name": "default", "views": Views(), "augmentation": default.augmentation}
+    assert replace(robust, **same) == default
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pegboard.backdrops import backdrop
 from pegboard.backgrounds import object_mask
 from pegboard.examples.studio import photograph
 from pegboard.recipes import ELSEWHERE, Views
-from pegboard.views import backdrop, view, view_key
+from pegboard.views import view, view_key
 
 NOTHING = Views(count=1)
 

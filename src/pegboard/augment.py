@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pegboard.photos import Pixels
-from pegboard.recipes import Augmentation
+from pegboard.recipes import BEYOND, Augmentation
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in perceived brightness (ITU-R BT.601)."""
@@ -41,7 +41,7 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
         images = _shift(images, how.shift, generator)
     elif how.moves:
         images = _move(images, how, generator)
-    if how.light or how.contrast or how.colour:
+    if how.light or how.contrast or how.colour or how.cast:
         images = _recolour(images, how, generator)
     if how.erase:
         images = _erase(images, how.erase, generator)
@@ -143,7 +143,25 @@ def _move(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tens
     # Grey pictures mostly have one even background, which the border continues; the border of
     # a photo smeared outwards would be a streak that no photo has, so photos are reflected.
     padding = "border" if images.shape[1] == 1 else "reflection"
-    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
+    if not how.even:
+        return moved
+    beyond = (grid.abs() > 1).any(dim=3)[:, None]
+    chosen = torch.rand(len(images), generator=generator) < how.even
+    colour = _even_colour(images, generator)
+    return torch.where(beyond & chosen.to(images.device)[:, None, None, None], colour, moved)
+
+
+def _even_colour(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return ``(N, C, 1, 1)``: each photo's border's median, or white, or a letterbox's grey."""
+    top, bottom = images[:, :, 0], images[:, :, -1]
+    left, right = images[:, :, :, 0], images[:, :, :, -1]
+    border = torch.cat((top, bottom, left, right), dim=2).median(dim=2).values
+    drawn = torch.rand(len(images), generator=generator).to(images.device)[:, None]
+    white, grey = torch.ones_like(border), torch.full_like(border, 128 / 255)
+    own, either = BEYOND[0], BEYOND[0] + BEYOND[1]
+    colour = torch.where(drawn < own, border, torch.where(drawn < either, white, grey))
+    return colour[:, :, None, None]
 
 
 def _affine(count: int, how: Augmentation, generator: torch.Generator) -> Tensor:
@@ -161,7 +179,12 @@ def _affine(count: int, how: Augmentation, generator: torch.Generator) -> Tensor
     down = _uniform(count, -2 * how.shift, 2 * how.shift, generator)
     first = torch.stack((cos * side, -sin + shear * cos, across), dim=1)
     second = torch.stack((sin * side, cos + shear * sin, down), dim=1)
-    return torch.stack((first, second), dim=1)
+    theta = torch.stack((first, second), dim=1)
+    if how.stretch != 1:
+        half = math.log(how.stretch) / 2
+        wide = torch.exp(_uniform(count, -half, half, generator))[:, None]
+        theta = theta * torch.stack((1 / wide, wide, torch.ones_like(wide)), dim=2)
+    return theta
 
 
 def _recolour(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
@@ -175,6 +198,9 @@ def _recolour(images: Tensor, how: Augmentation, generator: torch.Generator) -> 
         weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype)
         grey = (images * weights[:, None, None]).sum(dim=1, keepdim=True)
         images = grey + (images - grey) * factor(how.colour)
+    if how.cast and images.shape[1] == 3:
+        drawn = torch.randn((len(images), 3), generator=generator) * how.cast
+        images = images * torch.exp(drawn).to(images.device, images.dtype)[:, :, None, None]
     return images.clamp(0, 1)
 
 

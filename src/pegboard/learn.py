@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
 
+from pegboard.backdrops import Objects
 from pegboard.budget import Budget
 from pegboard.checkpoint import FileCheckpoint
 from pegboard.embed import Embedder, Item
@@ -34,11 +35,12 @@ from pegboard.models.layers import multiply_adds
 from pegboard.models.registry import ModelName
 from pegboard.models.start import Start, begin_with
 from pegboard.models.weights import ResolvedWeights
+from pegboard.photos import Pixels
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe
 from pegboard.runs import ModelFolder, read_json, write_history, write_json
 from pegboard.split import class_weights
-from pegboard.threads import small_products
+from pegboard.threads import default_threads, small_products
 from pegboard.train import (
     EpochRecord,
     Trainer,
@@ -319,7 +321,12 @@ def _by_gradient(
         _warm_head(job, task, module, budget, progress)
     pixels = task.photos.all(job.spec, budget=budget, progress=progress)
     device = choose_device(job.device)
-    data = TrainingData(pixels, task.labels, task.train, task.validation, len(task.classes))
+    objects = None
+    if job.recipe.augmentation.backdrop:
+        objects = _objects(pixels, task.train, job.threads or default_threads(), progress)
+    data = TrainingData(
+        pixels, task.labels, task.train, task.validation, len(task.classes), objects
+    )
     prepare = photo_preparation(job.spec, job.recipe.augmentation, device)
     return Trainer(
         module,
@@ -330,6 +337,13 @@ def _by_gradient(
         checkpoint=checkpoint,
         **_common(job, task, device, budget, progress),
     ).fit()
+
+
+def _objects(
+    pixels: Pixels, indices: NDArray[np.int64], threads: int, progress: Progress
+) -> Objects:
+    with progress.step("objects before their backgrounds", len(indices)) as step:
+        return Objects.of(pixels, indices, threads=threads, step=step)
 
 
 def _on_features(

@@ -42,6 +42,15 @@ class Augmentation:
     erase
         Probability that one random rectangle is painted over (Zhong et al. 2020,
         arXiv:1708.04896).
+    stretch
+        Largest change of the ratio of the sides.
+    cast
+        Standard deviation of the logarithm of each colour channel's gain: white balance.
+    even
+        Probability that what lies beyond the photo is one colour: its border's, white or grey.
+        Else the photo goes on there, mirrored.
+    backdrop
+        Probability that the background is replaced, where the object can be told from it.
     """
 
     shift: float = 0.0
@@ -53,13 +62,18 @@ class Augmentation:
     contrast: float = 0.0
     colour: float = 0.0
     erase: float = 0.0
+    stretch: float = 1.0
+    cast: float = 0.0
+    even: float = 0.0
+    backdrop: float = 0.0
 
     @property
     def moves(self) -> bool:
         """Whether the geometry changes at all."""
         return bool(
-            self.shift or self.rotate or self.shear or self.mirror or self.scale != (1.0, 1.0)
-        )
+            self.shift or self.rotate or self.shear or self.mirror
+            or self.scale != (1.0, 1.0) or self.stretch != 1.0
+        )  # fmt: skip
 
     @property
     def only_shifts(self) -> bool:
@@ -210,6 +224,14 @@ PHOTO_STRONG = Augmentation(
 )  # fmt: skip
 """For pretrained backbones, which learn a few thousand photos by heart within three epochs."""
 
+BEYOND = (0.6, 0.2, 0.2)
+"""How often an even colour beyond a photo is its border's, white, or a letterbox's grey."""
+
+PHOTO_ELSEWHERE = replace(
+    PHOTO_STRONG, scale=(0.45, 1.7), stretch=1.5, cast=0.12, even=0.7, backdrop=0.5, colour=0.4
+)
+"""For pretrained backbones whose photos others take elsewhere."""
+
 ELSEWHERE = Views(
     count=2, weight=0.2, replace=0.7, shift=0.1, rotate=20, scale=(0.5, 1.5), stretch=1.5,
     mirror=True,
@@ -257,7 +279,7 @@ def recipe_for(
         return _notebook(name)
     made = _default(name, spec, classes, training_photos)
     if recipe == "robust":
-        return _robust(made, classes, spec)
+        return _robust(made, name, classes, spec)
     return _thorough(made, name) if recipe == "thorough" else made
 
 
@@ -286,12 +308,18 @@ def _thorough(made: Recipe, name: ModelName) -> Recipe:
     )
 
 
-def _robust(made: Recipe, classes: Sequence[str], spec: InputSpec) -> Recipe:
-    """Return a recipe for photos that others take elsewhere: a probe learns from views, too."""
-    if made.method != "logistic":
-        return replace(made, name="robust")
-    views = replace(ELSEWHERE, mirror=may_mirror(classes, spec))
-    return replace(made, name="robust", views=views)
+def _robust(made: Recipe, name: ModelName, classes: Sequence[str], spec: InputSpec) -> Recipe:
+    """Return a recipe for photos that others take elsewhere.
+
+    A probe learns from views, too; a fine-tuned backbone from photos that are changed more.
+    """
+    made = replace(made, name="robust")
+    mirror = may_mirror(classes, spec)
+    if made.method == "logistic":
+        return replace(made, views=replace(ELSEWHERE, mirror=mirror))
+    if made.method == "gradient" and name.mode == "finetune":
+        return replace(made, augmentation=replace(PHOTO_ELSEWHERE, mirror=mirror))
+    return made
 
 
 def may_mirror(classes: Sequence[str], spec: InputSpec) -> bool:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -77,7 +77,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row with the contract's keys; probabilities to six decimals."""
-        row = asdict(self)
+        row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         row["top"] = [
             {"label": candidate.label, "probability": round(candidate.probability, _DECIMALS)}
             for candidate in self.top

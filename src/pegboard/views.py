@@ -11,21 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pegboard.backdrops import backdrop
 from pegboard.backgrounds import before, object_mask
 from pegboard.photos import Pixels
-from pegboard.recipes import Views
+from pegboard.recipes import BEYOND, Views
 
 VERSION = 1
 """Raised when the same number gives another view: kept features of older ones are passed by."""
 
-Plane = NDArray[np.float32]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in perceived brightness (ITU-R BT.601)."""
 
@@ -63,55 +62,6 @@ def view_key(key: str, how: Views, number: int) -> str:
     return f"{key}-view-{hashlib.sha256(text.encode()).hexdigest()[:12]}-{number}"
 
 
-# --- Backgrounds that no camera took ---------------------------------------------------------
-
-
-def backdrop(shape: tuple[int, ...], chance: np.random.Generator) -> Pixels:
-    """Return a background ``shape`` uint8: white, a colour, slanting light, or clouds."""
-    kind = _BACKDROPS[chance.integers(len(_BACKDROPS))]
-    values = kind(shape, chance)
-    noise = chance.normal(0, chance.uniform(0, 6), shape)
-    drawn: Pixels = np.clip(values + noise, 0, 255).astype(np.uint8)
-    return drawn
-
-
-def _colour(channels: int, chance: np.random.Generator) -> Plane:
-    """Return a colour as things have them: more often pale than bright."""
-    grey = chance.uniform(20, 250)
-    tint = chance.normal(0, 25, 3 if channels == 3 else 1)
-    return np.asarray(grey + tint, np.float32)
-
-
-def _white(shape: tuple[int, ...], chance: np.random.Generator) -> Plane:
-    return np.full(shape, chance.uniform(235, 255), np.float32)
-
-
-def _plain(shape: tuple[int, ...], chance: np.random.Generator) -> Plane:
-    return np.broadcast_to(_colour(shape[2], chance), shape)
-
-
-def _slanting(shape: tuple[int, ...], chance: np.random.Generator) -> Plane:
-    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    angle = chance.uniform(0, 2 * math.pi)
-    light = 1 + chance.uniform(0.1, 0.5) * (x * math.cos(angle) + y * math.sin(angle)) / 1.5
-    return np.asarray(light[:, :, None] * _colour(shape[2], chance), np.float32)
-
-
-def _clouds(shape: tuple[int, ...], chance: np.random.Generator) -> Plane:
-    """Return two colours mixed by smooth noise of one coarseness, stretched to one side or not."""
-    cells = np.exp(chance.uniform(math.log(3), math.log(80), 2)).astype(int)
-    noise = Image.fromarray(chance.random(tuple(cells), np.float32))
-    share = np.asarray(noise.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))[:, :, None]
-    first = _colour(shape[2], chance)
-    second = first + chance.normal(0, 35, len(first))
-    return np.asarray(first * share + second * (1 - share), np.float32)
-
-
-_BACKDROPS: tuple[Callable[[tuple[int, ...], np.random.Generator], Plane], ...] = (
-    _white, _plain, _slanting, _clouds, _clouds,
-)  # fmt: skip
-
-
 # --- The camera ------------------------------------------------------------------------------
 
 
@@ -143,7 +93,7 @@ def _beyond(photo: Pixels, chance: np.random.Generator) -> NDArray[np.uint8]:
     border = np.concatenate((photo[0], photo[-1], photo[:, 0], photo[:, -1]))
     choices = np.stack([np.median(border, axis=0), np.full(len(border[0]), 255.0),
                         np.full(len(border[0]), 128.0)])  # fmt: skip
-    return np.asarray(choices[chance.choice(3, p=(0.6, 0.2, 0.2))], np.uint8)
+    return np.asarray(choices[chance.choice(3, p=BEYOND)], np.uint8)
 
 
 def _recoloured(photo: Pixels, how: Views, chance: np.random.Generator) -> Pixels:

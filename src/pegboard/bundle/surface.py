@@ -78,33 +78,37 @@ def traits_of(images: Pixels) -> Traits:
     Parameters
     ----------
     images
-        ``(N, height, width, channels)`` uint8.
+        ``(N, height, width, channels)`` uint8, at least one.
 
     Returns
     -------
     Brightness and its spread; mean edges across and down, share of strong ones; colourfulness;
     shares of dark and of light pixels; mean and spread of each channel.
     """
-    step = max(1, min(images.shape[1:3]) // _FINEST)
+    # One by one: the planes of several photos leave the nearest cache, and take twice as long.
+    return np.stack([_traits_of_one(image) for image in images])
+
+
+def _traits_of_one(image: Pixels) -> Traits:
+    step = max(1, min(image.shape[:2]) // _FINEST)
     # A plane for each channel: along a last axis of three numpy takes five times as long.
-    planes = np.ascontiguousarray(np.moveaxis(images[:, ::step, ::step], 3, 0))
+    planes = np.ascontiguousarray(np.moveaxis(image[::step, ::step], 2, 0))
     pixels = planes.astype(np.float32) / 255
     grey = pixels.mean(axis=0)
-    across, down = (np.abs(_differences(grey, axis)) for axis in (2, 1))
-    figures = [
-        grey,
-        (grey - grey.mean(axis=(1, 2), keepdims=True)) ** 2,
-        across,
-        down,
-        across > _EDGE,
-        (planes.max(axis=0) - planes.min(axis=0)).astype(np.float32) / 255,
-        grey < _DARK,
-        grey > _LIGHT,
-    ]
-    means = np.stack([figure.mean(axis=(1, 2)) for figure in figures], axis=1)
-    means[:, 1] = np.sqrt(means[:, 1])
-    channels = (pixels.mean(axis=(2, 3)).T, pixels.std(axis=(2, 3)).T)
-    return np.concatenate((means, *channels), axis=1).astype(np.float32)
+    across, down = (np.abs(_differences(grey, axis)) for axis in (1, 0))
+    figures = (
+        grey.mean(),
+        grey.std(),
+        across.mean(),
+        down.mean(),
+        (across > _EDGE).mean(),
+        (planes.max(axis=0) - planes.min(axis=0)).mean() / 255,
+        (grey < _DARK).mean(),
+        (grey > _LIGHT).mean(),
+        *pixels.mean(axis=(1, 2)),
+        *pixels.std(axis=(1, 2)),
+    )
+    return np.array(figures, np.float32)
 
 
 def _differences(grey: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

