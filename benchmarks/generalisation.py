@@ -9,9 +9,11 @@ backbone's features of the photo with its middle masked); one cluster of each cl
 rest trained on, in turns until each was. Beside it, as many of each class held out at random. No
 group of duplicates is on both sides.
 
-Models are trained and asked by the functions that ``pegboard compare`` uses, on one intake.
+Models are trained and asked by the functions that ``pegboard compare`` uses, on one intake. With
+``--keep`` they stay in a folder, and are not trained again.
 
     PEGBOARD_DATA=… python benchmarks/generalisation.py [--quick] [--seeds 3] [--clusters 5]
+        [--model efficientnet_lite0] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import argparse
 import hashlib
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,10 +34,10 @@ from PIL import Image
 
 from alterations import ALTERATIONS, VERSION, Alteration, altered
 from harness import DATA, options, some_of, write_result
-from pegboard.embed import Embedder
+from pegboard.embed import Embedder, Item
 from pegboard.images import to_pixels
 from pegboard.inputs import InputSpec, fit_image
-from pegboard.learn import Job, Task, embed, last_linear, load_trained, train_job
+from pegboard.learn import Job, Task, embed, last_linear, load_trained, predict_logits, train_job
 from pegboard.loader import Photos
 from pegboard.metrics import confusion_matrix, macro_f1
 from pegboard.photos import Pixels
@@ -47,7 +49,9 @@ from pegboard.settings import CompareSettings
 from pegboard.split import split_photos
 
 Indices = NDArray[np.int64]
-Head = tuple[NDArray[np.float32], NDArray[np.float32]]
+Shown = NDArray[np.float32] | NDArray[np.uint8]
+"""Features of photos where a model is a head on a frozen backbone, else the fitted photos."""
+Ask = Callable[[Any], Indices]
 MASKED = 0.2
 """From so far in, as a share of each side, a photo is masked to see its border alone."""
 VALIDATION = 0.15
@@ -62,12 +66,34 @@ class Bench:
     photos: Photos
     jobs: Mapping[str, Job]
     folder: Path
-    heads: dict[tuple[str, str], Head] = field(default_factory=dict)
+    models: dict[tuple[str, str], Ask] = field(default_factory=dict)
+
+    @property
+    def job(self) -> Job:
+        """Any of the jobs: all see the same."""
+        return next(iter(self.jobs.values()))
 
     @property
     def spec(self) -> InputSpec:
         """What the models see."""
-        return next(iter(self.jobs.values())).spec
+        return self.job.spec
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the models are heads on features of a frozen backbone."""
+        return self.job.recipe.method == "logistic"
+
+    def seen(self, items: Sequence[Item]) -> Shown:
+        """Return what the models are asked about."""
+        if self.is_head:
+            return embedder(self).features(items, progress=Progress())
+        return np.stack([make() for _, make in items])
+
+    def seen_as_they_are(self, task: Task, indices: Indices) -> Shown:
+        """Return the same for photos that nobody altered."""
+        if self.is_head:
+            return embed(self.job, task, indices)
+        return self.photos.take(indices, self.spec)
 
 
 def main() -> None:
@@ -79,6 +105,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=5, help="backgrounds of each class")
     parser.add_argument("--on", choices=("validation", "test"), default="test")
     parser.add_argument("--views", type=int, help="views of a photo, in place of the recipe's")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where trained models stay")
     parser.add_argument("--look", type=Path, metavar="DIR", help="write some altered photos here")
     given = parser.parse_args()
     if not (DATA / "tools15").exists():
@@ -89,7 +116,7 @@ def main() -> None:
         if given.quick:
             source = some_of(source, Path(folder) / "some", 20)
             given.seeds, given.clusters = min(given.seeds, 1), min(given.clusters, 2)
-        bench = opened(source, given, Path(folder))
+        bench = opened(source, given, given.keep or Path(folder))
         if given.look:
             look(bench, given.look)
         result = {
@@ -119,24 +146,27 @@ def opened(source: Path, given: argparse.Namespace, folder: Path) -> Bench:
     return Bench(prepared, Photos(prepared.source, prepared.split.rows), jobs, folder)
 
 
-def answers_of(
-    bench: Bench, recipe: str, task: Task, features: NDArray[np.float32]
-) -> NDArray[np.int64]:
+def answers_of(bench: Bench, recipe: str, task: Task, shown: Shown) -> Indices:
     """Return the classes that a model answers; it is trained on the task when first asked."""
-    key = (recipe, hashlib.sha256(task.train.tobytes() + task.validation.tobytes()).hexdigest())
-    if key not in bench.heads:
-        bench.heads[key] = trained_head(bench, bench.jobs[recipe], task)
-    weight, bias = bench.heads[key]
-    return (features @ weight.T + bias).argmax(1)
+    sides = task.train.tobytes() + task.validation.tobytes()
+    key = (recipe, hashlib.sha256(sides).hexdigest()[:12])
+    if key not in bench.models:
+        bench.models[key] = trained(bench, bench.jobs[recipe], task, "-".join(key))
+    return bench.models[key](shown)
 
 
-def trained_head(bench: Bench, job: Job, task: Task) -> Head:
-    """Train a model as ``compare`` does; return the weights of its linear layer and the bias."""
-    folder = ModelFolder(bench.folder / f"trained-{len(bench.heads)}", "model")
-    train_job(job, task, folder)
-    linear = last_linear(load_trained(job, len(task.classes), folder).head)
-    print(f"trained {len(bench.heads) + 1}", file=sys.stderr)
-    return linear.weight.detach().numpy(), linear.bias.detach().numpy()
+def trained(bench: Bench, job: Job, task: Task, name: str) -> Ask:
+    """Train a model as ``compare`` does; return what asks it."""
+    folder = ModelFolder(bench.folder / name, "model")
+    if not folder.training.exists():
+        train_job(job, task, folder)
+        print(f"trained {name}", file=sys.stderr)
+    module = load_trained(job, len(task.classes), folder)
+    if not bench.is_head:
+        return lambda pixels: predict_logits(job, module, pixels).argmax(1)
+    linear = last_linear(module.head)
+    weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+    return lambda features: (features @ weight.T + bias).argmax(1)
 
 
 def score(task: Task, indices: Indices, answers: Indices) -> float:
@@ -154,20 +184,20 @@ def altered_photos(bench: Bench, seeds: int, on: str) -> list[dict[str, Any]]:
     for seed in range(seeds):
         task = split_task(bench, seed)
         asked = task.test if on == "test" else task.validation
-        plain = embed(next(iter(bench.jobs.values())), task, asked)
+        plain = bench.seen_as_they_are(task, asked)
         place = {int(index): number for number, index in enumerate(asked)}
         for alteration in (None, *ALTERATIONS):
-            usable, features = asked, plain
+            usable, shown = asked, plain
             if alteration:
-                usable, features = features_of_altered(bench, task, asked, alteration, seed)
+                usable, shown = seen_altered(bench, task, asked, alteration, seed)
             name = alteration.name if alteration else "as they are"
             row = rows.setdefault(name, {"alteration": name, "n": [], "macro_f1": {}})
             row["n"].append(len(usable))
             before = plain[[place[int(index)] for index in usable]]
             for recipe in bench.jobs:
                 pair = [
-                    score(task, usable, answers_of(bench, recipe, task, shown))
-                    for shown in (before, features)
+                    score(task, usable, answers_of(bench, recipe, task, photos))
+                    for photos in (before, shown)
                 ]
                 row["macro_f1"].setdefault(recipe, []).append(pair)
     return [with_means(row) for row in rows.values()]
@@ -201,10 +231,10 @@ def split_task(bench: Bench, seed: int) -> Task:
     return task_of(bench.prepared, bench.photos, *parts)
 
 
-def features_of_altered(
+def seen_altered(
     bench: Bench, task: Task, asked: Indices, alteration: Alteration, seed: int
-) -> tuple[Indices, NDArray[np.float32]]:
-    """Return which photos could be altered, and the features of what came of it."""
+) -> tuple[Indices, Shown]:
+    """Return which photos could be altered, and what the models see of what came of it."""
     others = [pixels_of(bench, int(index)) for index in asked[:: max(1, len(asked) // 60)]]
     usable, items = [], []
     for index in asked:
@@ -215,7 +245,7 @@ def features_of_altered(
             slug = hashlib.sha256(alteration.name.encode()).hexdigest()[:8]
             key = f"{task.keys[index]}-altered-{VERSION}-{slug}-{seed}"
             items.append((key, lambda made=made: fit_image(made, bench.spec)))
-    return np.array(usable, np.int64), embedder(bench).features(items, progress=Progress())
+    return np.array(usable, np.int64), bench.seen(items)
 
 
 def pixels_of(bench: Bench, index: int) -> Pixels:
@@ -231,8 +261,8 @@ def chance_of(key: str, name: str, seed: int) -> np.random.Generator:
 
 
 def embedder(bench: Bench) -> Embedder:
-    """Return the probe's own embedder."""
-    job = next(iter(bench.jobs.values()))
+    """Return the backbone's embedder."""
+    job = bench.job
     assert job.weights is not None
     return Embedder(job.name.base, job.weights, job.spec, threads=job.threads)
 
@@ -285,7 +315,7 @@ def in_turns(bench: Bench, recipe: str, turn_of: Indices) -> tuple[list[float], 
         chosen = np.random.default_rng(turn).random(int(groups.max()) + 1) < VALIDATION
         validates = chosen[groups[rest]]
         task = task_of(bench.prepared, bench.photos, rest[~validates], rest[validates], test)
-        answers = answers_of(bench, recipe, task, embed(bench.jobs[recipe], task, test))
+        answers = answers_of(bench, recipe, task, bench.seen_as_they_are(task, test))
         said[test] = answers
         figures.append(score(task, test, answers))
     return figures, said

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,9 +52,12 @@ def options(about: str, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def some_of(source: Path, folder: Path, per_class: int) -> Path:
-    """Copy a few photos of each class; return the folder of copies."""
-    for label in sorted(path for path in source.iterdir() if path.is_dir()):
+def some_of(
+    source: Path, folder: Path, per_class: int | None, without: Collection[str] = ()
+) -> Path:
+    """Copy a few photos of each class, or all, but of some; return the folder of copies."""
+    labels = (path for path in source.iterdir() if path.is_dir() and path.name not in without)
+    for label in sorted(labels):
         (folder / label.name).mkdir(parents=True)
         for file in sorted(label.iterdir())[:per_class]:
             shutil.copyfile(file, folder / label.name / file.name)
@@ -98,6 +101,14 @@ def run_pegboard(*arguments: str, cache: Path | None = None) -> None:
     subprocess.run(
         [PROGRAM, *arguments], env={**os.environ, **own}, check=True, capture_output=True
     )
+
+
+def compare_once(source: Path, out: Path, *own: str) -> None:
+    """Run ``pegboard compare``, unless that is done; go on where it was stopped."""
+    if (out / "leaderboard.json").exists():
+        return
+    stopped = ["--resume"] if (out / "run.json").exists() else []
+    run_pegboard("compare", str(source), "--out", str(out), "--previous", "none", *own, *stopped)
 
 
 def take_turns(
@@ -238,8 +249,9 @@ def write_result(name: str, given: argparse.Namespace, result: Mapping[str, Any]
 
 
 def _asked(given: argparse.Namespace) -> list[str]:
-    """Return the options of this call, but for where the result goes."""
-    own = [] if given.json is None else ["--json", str(given.json)]
+    """Return the options of this call, but for where results and models are kept."""
+    places = {name: str(place) for name in ("json", "keep") if (place := getattr(given, name, ""))}
+    own = {*places.values(), *(f"--{name}" for name in places)}
     return [option for option in sys.argv[1:] if option not in own]
 
 

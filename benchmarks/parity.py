@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness import DATA, PROGRAM, WEIGHTS, options, run_pegboard, some_of, write_result
+from harness import DATA, PROGRAM, WEIGHTS, compare_once, options, some_of, write_result
 from pegboard.runs import slug_of
 
 DIGITS = ("lm", "nn", "dnn", "dnnd", "cnn", "dcnn", "fastcnn")
@@ -83,19 +83,13 @@ def tools(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
 
 def compare(source: Path, out: Path, models: tuple[str, ...], *own: str) -> None:
     """Train and export models, unless that is done; go on where it was stopped."""
-    if (out / "leaderboard.json").exists():
-        return
-    stopped = ["--resume"] if (out / "run.json").exists() else []
     needed = [
         option
         for base, file in PRETRAINED.items()
         if any(name.startswith(base) for name in models)
         for option in ("--weights", f"{base}={file}")
     ]
-    run_pegboard(
-        "compare", str(source), "--models", ",".join(models), "--out", str(out),
-        "--previous", "none", *own, *needed, *stopped,
-    )  # fmt: skip
+    compare_once(source, out, "--models", ",".join(models), *own, *needed)
 
 
 def certificate(run: Path, model: str) -> dict[str, Any]:

@@ -7,10 +7,11 @@ score that bundles use and for the largest probability; what the decisions come 
 that the bundles hold; and coverage and risk on the known test photos.
 
     PEGBOARD_DATA=… python benchmarks/unknown.py [--quick] [--models probe,efficientnet_lite0]
-        [--turns 5] [--without-digits]
+        [--turns 5] [--without-digits] [--keep FOLDER]
 
 Every figure comes from ``.pegboard`` files that ``pegboard compare`` wrote. ``--quick`` takes 60
-photos of each class and one turn.
+photos of each class and one turn. With ``--keep`` the runs of tools stay in a folder, and one that
+was stopped goes on there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from harness import DATA, options, run_pegboard, summary, write_result
+from harness import (
+    DATA,
+    compare_once,
+    options,
+    run_pegboard,
+    some_of,
+    summary,
+    write_result,
+)
 from pegboard.bundle.deciding import SURE, UNKNOWN, judged
 from pegboard.photo_files import read_photo
 from pegboard.predict import Predictor, Seen
@@ -45,6 +54,7 @@ def main() -> int:
     parser.add_argument("--models", default="probe", help="for tools (default: probe)")
     parser.add_argument("--turns", type=int, default=TURNS, help="of tools (default: all, 5)")
     parser.add_argument("--without-digits", action="store_true", help="models of tools alone")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
     given = parser.parse_args()
     if not (DATA / "tools15").exists() or not (DATA / "mnist.npz").exists():
         print("skipped: PEGBOARD_DATA has no tools15 or no mnist.npz")
@@ -53,12 +63,15 @@ def main() -> int:
     order = np.random.default_rng(1).permutation(names).tolist()
     turns = 1 if given.quick else given.turns
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="pegboard-unknown-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pegboard-unknown-") as name:
         for turn in range(turns):
             unknown = sorted(order[turn * LEFT_OUT : (turn + 1) * LEFT_OUT])
-            rows += tools(Path(folder) / str(turn), given.models, unknown, quick=given.quick)
+            folder = (given.keep or Path(name)) / str(turn)
+            rows += tools(folder, given.models, unknown, quick=given.quick)
+            if not given.keep:
+                shutil.rmtree(folder)
         if not given.without_digits:
-            rows += digits(Path(folder) / "digits", quick=given.quick)
+            rows += digits(Path(name) / "digits", quick=given.quick)
     write_result("unknown", given, {"rows": rows, "over turns": over_turns(rows)})
     return 0
 
@@ -67,30 +80,31 @@ def tools(
     folder: Path, models: str, unknown: Sequence[str], *, quick: bool
 ) -> Iterator[dict[str, Any]]:
     """Train on twelve classes; show the other three, and digits."""
-    known = folder / "known"
-    for source in sorted((DATA / "tools15").iterdir()):
-        if source.is_dir() and source.name not in unknown:
-            (known / source.name).mkdir(parents=True)
-            for file in sorted(source.iterdir())[: 60 if quick else None]:
-                shutil.copyfile(file, known / source.name / file.name)
-    run = folder / "run"
-    run_pegboard("compare", str(known), "--models", models, "--out", str(run), "--previous", "none")
-    near = [
-        file.read_bytes()
+    known, run = folder / "known", folder / "run"
+    if not known.exists():
+        some_of(DATA / "tools15", known, 60 if quick else None, without=unknown)
+    compare_once(known, run, "--models", models)
+    near = {
+        name: [
+            file.read_bytes()
+            for file in sorted((DATA / "tools15" / name).iterdir())[: 60 if quick else MOST]
+        ]
         for name in unknown
-        for file in sorted((DATA / "tools15" / name).iterdir())[: 60 if quick else MOST]
-    ]
+    }
     far = mnist("x_test")[:MOST]
     for model in models.split(","):
         ask = asker(run, model)
         tested = test_photos(run, known)
         labels, photos = zip(*tested, strict=True)
         seen = ask(photos)
+        strange = {name: ask(own) for name, own in near.items()}
         yield figures(run, model, f"tools without {', '.join(unknown)}", seen, labels) | {
-            "near": told_apart(ask, seen, near),
-            "far": told_apart(ask, seen, far),
+            "near": told_apart(ask, seen, [one for own in strange.values() for one in own]),
+            "near_by_class": {
+                name: told_apart(ask, seen, own)["auroc"] for name, own in strange.items()
+            },
+            "far": told_apart(ask, seen, ask(far)),
         }
-    shutil.rmtree(folder)
 
 
 def digits(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
@@ -114,7 +128,7 @@ def digits(folder: Path, *, quick: bool) -> Iterator[dict[str, Any]]:
     for model in DIGITS_MODELS.split(","):
         ask = asker(run, model)
         seen = ask(known)
-        yield figures(run, model, "digits", seen, labels) | {"far": told_apart(ask, seen, far)}
+        yield figures(run, model, "digits", seen, labels) | {"far": told_apart(ask, seen, ask(far))}
 
 
 class asker:  # noqa: N801
@@ -150,9 +164,8 @@ def figures(
     }
 
 
-def told_apart(ask: asker, known: Sequence[Seen], photos: Sequence[Any]) -> dict[str, Any]:
-    """Return how well these photos are told from known ones."""
-    unknown = ask(photos)
+def told_apart(ask: asker, known: Sequence[Seen], unknown: Sequence[Seen]) -> dict[str, Any]:
+    """Return how well unknown photos are told from known ones."""
     kinds = judged(
         ask.predictor.info,
         np.stack([one.probabilities for one in unknown]),
