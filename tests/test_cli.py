@@ -265,6 +265,17 @@ class TestStops:
         leftovers = [path for path in Path("run").rglob("*") if path.name.startswith(".")]
         assert leftovers == []
 
+    def test_ctrl_c_while_source_text_is_executed(self, tmp_path: Path) -> None:
+        # Imports do that here and there, so a signal may come just then.
+        (tmp_path / "stopped.py").write_text(
+            "from pegboard.cli import program\n"
+            "program.cli.main = lambda *_, **__: exec('raise KeyboardInterrupt')\n"
+            "program.main([])\n"
+        )
+        command = [sys.executable, "-m", "stopped"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (130, "pegboard: stopped\n")
+
     def test_a_closed_pipe_is_no_error(self) -> None:
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m pegboard.cli split digits|true"],

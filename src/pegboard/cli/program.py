@@ -30,7 +30,11 @@ EXIT_INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave with its exit code. The program ``pegboard``."""
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    code = run(sys.argv[1:] if arguments is None else list(arguments))
+    # Stopped while source text is executed, as in an import that makes a named tuple, Python ends
+    # a ``python -m`` by the signal, whatever was made of it since; executing any text forgets it.
+    exec("")  # noqa: S102
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
