@@ -103,12 +103,13 @@ def run_pegboard(*arguments: str, cache: Path | None = None) -> None:
     )
 
 
-def compare_once(source: Path, out: Path, *own: str) -> None:
+def compare_once(source: Path, out: Path, *own: str, cache: Path | None = None) -> None:
     """Run ``pegboard compare``, unless that is done; go on where it was stopped."""
     if (out / "leaderboard.json").exists():
         return
     stopped = ["--resume"] if (out / "run.json").exists() else []
-    run_pegboard("compare", str(source), "--out", str(out), "--previous", "none", *own, *stopped)
+    fixed = ("--out", str(out), "--previous", "none")
+    run_pegboard("compare", str(source), *fixed, *own, *stopped, cache=cache)
 
 
 def take_turns(

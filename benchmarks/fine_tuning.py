@@ -1,0 +1,72 @@
+"""How well a fine-tuned backbone tells the tools apart, over several leak-free splits.
+
+``pegboard compare`` with its defaults, a run of its own for every split seed: one test set of 720
+photos says no more than ± .016. The seconds are those of the whole run, from reading the photos to
+the report; features and photos that an earlier run left in the cache are not used again. With
+``--keep`` the runs stay in a folder, and a run that is there is not made again.
+
+    PEGBOARD_DATA=… python benchmarks/fine_tuning.py [--quick] [--seeds 5] [--keep FOLDER]
+        [--model efficientnet_lite0]
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from harness import DATA, compare_once, options, some_of, summary, write_result
+
+QUICK = ("--epochs", "1", "--image-size", "64")
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = options(__doc__ or "", "fine_tuning")
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--seeds", type=int, default=5, help="split seeds (default: 5)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
+    given = parser.parse_args()
+    source = DATA / "tools15"
+    if not source.exists():
+        print("skipped: PEGBOARD_DATA has no tools15")
+        return
+    with TemporaryDirectory() as name:
+        folder = given.keep or Path(name)
+        own: tuple[str, ...] = ("--models", given.model)
+        if given.quick:
+            source = some_of(source, Path(name) / "some", 20)
+            own, given.seeds = (*own, *QUICK), min(given.seeds, 2)
+        runs = []
+        for seed in range(given.seeds):
+            cache = Path(name) / f"cache-{seed}"
+            compare_once(source, folder / f"{seed}", *own, f"--split-seed={seed}", cache=cache)
+            runs.append(told(folder / f"{seed}", given.model) | {"split_seed": seed})
+    write_result("fine_tuning", given, summarised(given.model, runs))
+
+
+def told(run: Path, model: str) -> dict[str, Any]:
+    """Return what a finished run says of its model."""
+    board = json.loads((run / "leaderboard.json").read_text("utf-8"))
+    (row,) = (row for row in board["models"] if row["name"] == model)
+    kept = (
+        *("n", "macro_f1", "macro_f1_ci", "accuracy", "validation_macro_f1", "epochs"),
+        *("train_seconds", "top_confusions"),
+    )
+    seconds = json.loads((run / "run.json").read_text("utf-8"))["seconds"]
+    return {what: row[what] for what in kept} | {"seconds": seconds}
+
+
+def summarised(model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the runs, and their figures together."""
+    figures = ("macro_f1", "validation_macro_f1", "seconds", "train_seconds")
+    return {
+        "model": model,
+        "runs": runs,
+        **{what: summary([run[what] for run in runs]) for what in figures},
+    }
+
+
+if __name__ == "__main__":
+    main()
