@@ -63,6 +63,24 @@ def test_old_days_and_old_models_are_forgotten(model: Model, tmp_path: Path) -> 
     assert list(kept)[-1] == model.sha256
 
 
+def test_weeks_without_photos_count_as_well(model: Model, tmp_path: Path) -> None:
+    calendar, file = Calendar(), tmp_path / "drift.json"
+    drift = Drift(file, calendar)
+    other = Model(model.predictor, "0" * 64, "")
+    drift.note(other, one_photo(model))
+    for _ in range(5):
+        drift.note(model, one_photo(model))
+        calendar.day += timedelta(days=30)
+    drift.close()
+    days = json.loads(file.read_text())["models"]
+    first = (calendar.day - timedelta(days=30 + DAYS_KEPT)).isoformat()
+    assert list(days) == [model.sha256]
+    assert all(day > first for day in days[model.sha256])
+    calendar.day += timedelta(days=DAYS_KEPT)
+    Drift(file, calendar).close()
+    assert json.loads(file.read_text())["models"] == {}
+
+
 def test_models_are_counted_apart_and_outlive_the_server(model: Model, tmp_path: Path) -> None:
     other, file = Model(model.predictor, "0" * 64, ""), tmp_path / "drift.json"
     drift = Drift(file)

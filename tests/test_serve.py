@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -29,6 +30,7 @@ from pegboard.images import to_pixels
 from pegboard.inputs import InputSpec
 from pegboard.pictures import encode
 from pegboard.predict import Predictor
+from pegboard.serve import models as served_models
 from pegboard.serve.limits import Limits
 from pegboard.serve.logs import Log
 from pegboard.serve.models import LOOK_SECONDS, Models
@@ -282,6 +284,27 @@ class TestErrors:
         for host in (f"localhost:{client.port}", "127.0.0.1", "[::1]:80", "LOCALHOST"):
             assert client.get("/v1/model", host=host).status == 200
 
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"origin": "https://elsewhere.example"}, 403),
+            ({"origin": "null"}, 403),
+            ({"sec-fetch-site": "cross-site"}, 403),
+            ({"sec-fetch-site": "same-site", "origin": "http://localhost:1"}, 403),
+            ({"sec-fetch-site": "same-origin"}, 200),
+            # A proxy may give the server another name than the browser knows.
+            ({"sec-fetch-site": "same-origin", "origin": "https://tools.example"}, 200),
+            ({"sec-fetch-site": "none"}, 200),
+            ({}, 200),
+        ],
+    )
+    def test_pages_of_other_sites_cannot_ask(
+        self, client: Client, headers: dict[str, str], status: int
+    ) -> None:
+        assert client.ask("POST", "/v1/predict", picture(), headers).status == status
+        own = {"origin": f"http://{client.netloc}"}
+        assert client.ask("POST", "/v1/predict", picture(), own).status == 200
+
     def test_a_web_socket_is_no_request_of_ours(self, client: Client) -> None:
         answer = client.get(
             "/v1/model", connection="Upgrade", upgrade="websocket", sec_websocket_version="13",
@@ -466,6 +489,28 @@ class TestManyAtOnce:
                 for connection in stalled:
                     connection.close()
 
+    @pytest.mark.parametrize("ends", [b"", b"Connection: close\r\n"])
+    def test_who_does_not_read_the_answers_makes_room_and_is_cut_off(
+        self, bundle: Path, ends: bytes
+    ) -> None:
+        asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+        limits = Limits(connections=6, pause_seconds=1)
+        with serving(bundle, limits=limits) as server:
+            client = Client(server.address)
+            stalled = [socket.socket() for _ in range(6)]
+            try:
+                for connection in stalled:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                    connection.connect((client.host, client.port))
+                    connection.sendall(400 * (asked + b"\r\n") + asked + ends + b"\r\n")
+                for _ in range(5):
+                    patiently(lambda: is_answered(client))
+                name = "pegboard_stalled_connections_closed"
+                patiently(lambda: is_answered(client) and value_of(client, name) >= 6)
+            finally:
+                for connection in stalled:
+                    connection.close()
+
     def test_a_body_in_chunks_of_a_byte_holds_nobody_up(self, client: Client) -> None:
         photo = picture()
         head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
@@ -636,6 +681,24 @@ class TestReload:
             assert set.union(*(one.result() for one in asking)) == {(200, sha256)}
             assert client.get("/readyz").status == 200
 
+    def test_a_bundle_replaced_while_it_is_read_goes_by_its_own_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = colour_bundle(tmp_path / "model.pegboard")
+        turned(tmp_path / "next.pegboard")
+        really_read = served_models.read_bundle
+
+        def read_and_replace(asked: Path):  # type: ignore[no-untyped-def]
+            bundle = really_read(asked)
+            if (tmp_path / "next.pegboard").exists():
+                (tmp_path / "next.pegboard").replace(path)
+            return bundle
+
+        monkeypatch.setattr(served_models, "read_bundle", read_and_replace)
+        model = Models(path).current()
+        assert model.name == "colours:turned"
+        assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
     @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
     def test_a_hang_up_has_the_bundle_read_again(self, bundle: Path, tmp_path: Path) -> None:
         shutil.copy(bundle, tmp_path / "model.pegboard")
@@ -772,14 +835,24 @@ class TestTheCommand:
             Limits(seconds=0)
 
 
+def is_answered(client: Client) -> bool:
+    try:
+        return client.get("/healthz").status == 200
+    except OSError:
+        return False
+
+
+def value_of(client: Client, name: str) -> float:
+    text = client.get("/metrics").body.decode()
+    return float(next(line for line in text.splitlines() if line.startswith(name)).split()[1])
+
+
 def bytes_held(client: Client) -> float:
-    lines = client.get("/metrics").body.decode().splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith("pegboard_request_b"))
+    return value_of(client, "pegboard_request_b")
 
 
 def waiting(client: Client) -> float:
-    lines = client.get("/metrics").body.decode().splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith("pegboard_photos_w"))
+    return value_of(client, "pegboard_photos_w")
 
 
 SEEDS = [picture(kind=kind, size=(24, 18)) for kind in ("JPEG", "PNG", "WEBP")]

@@ -15,13 +15,19 @@ import pytest
 from PIL import Image
 
 from model_server import Client, form, many_pictures, picture, serving
+from pegboard.bundle import write_bundle
 from pegboard.checking import CheckSettings, check_source
 from pegboard.predict import Predictor
 from pegboard.serve.feedback import LOG, Feedback, FolderFull
 from pegboard.serve.models import Models
 from pegboard.serve.words import LANGUAGES, WORDS, language_of
 from pegboard.tallies import Answered, tallied
-from small_bundle import colour_bundle, colour_bundle_with_features
+from small_bundle import (
+    colour_bundle,
+    colour_bundle_with_features,
+    colour_info,
+    colour_onnx,
+)
 from visits import chromium, visiting
 
 if TYPE_CHECKING:
@@ -140,6 +146,27 @@ class TestAsking:
         choose(page)
         answered(page, "red")
         assert not page.is_visible("#trouble")
+
+    def test_in_german_what_went_wrong_is_said_in_german(
+        self, visit: Callable[..., Page], served: tuple[str, Path]
+    ) -> None:
+        page = visit(served[0], locale="de-DE")
+        file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": b"just text"}
+        page.set_input_files("#file", file)
+        page.wait_for_selector("#trouble:not([hidden])")
+        assert page.inner_text("#trouble") == "Das ging nicht: das ist kein Foto"
+
+    def test_where_nothing_is_sure_the_page_says_why(
+        self, visit: Callable[..., Page], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "unsure.pegboard"
+        write_bundle(path, onnx=colour_onnx(), info=colour_info(thresholds={"sure": None}))
+        with serving(path) as server:
+            page = visit(server.address)
+            choose(page)
+            answered(page, "red")
+            assert page.inner_text("#decision") == "not sure"
+            assert page.inner_text("#why").startswith("Validation photos showed no probability")
 
     def test_the_keyboard_alone_is_enough(
         self, visit: Callable[..., Page], served: tuple[str, Path]
@@ -372,8 +399,10 @@ class TestDrift:
             assert page.inner_text("section[aria-labelledby=labels] .badge") == "a large change"
             page.locator("section[aria-labelledby=labels] summary").click()
             assert page.locator("section[aria-labelledby=labels] tbody tr").all_inner_texts() == [
-                "red\t50%\t0%", "green\t50%\t0%", "blue\t0%\t100%",
-            ]  # fmt: skip
+                "red\t50\N{NO-BREAK SPACE}%\t0\N{NO-BREAK SPACE}%",
+                "green\t50\N{NO-BREAK SPACE}%\t0\N{NO-BREAK SPACE}%",
+                "blue\t0\N{NO-BREAK SPACE}%\t100\N{NO-BREAK SPACE}%",
+            ]
             confidence = page.inner_text("section[aria-labelledby=confidence] .badge")
             assert confidence == "no change beyond chance"
         # Counts outlive the server, and hold no photo.
@@ -413,6 +442,25 @@ class TestDrift:
                 client.post("/v1/predict", picture((20, 190 + number, 240)))
             assert verdict() == "a large change"
 
+    def test_classes_keep_their_names_whatever_words_the_page_has(self, tmp_path: Path) -> None:
+        info = colour_info(classes=("camera", "key", "before"))
+        path = tmp_path / "words.pegboard"
+        write_bundle(path, onnx=colour_onnx(), info=info)
+        with serving(path) as server:
+            for language in LANGUAGES:
+                text = Client(server.address).get(f"/drift?lang={language}").body.decode()
+                labels = text.partition('id="labels"')[2].partition("</table>")[0]
+                for name in info.classes:
+                    assert f">{name}<" in labels
+
+    def test_a_corrected_photo_is_counted_once(self, tmp_path: Path) -> None:
+        bundle = colour_bundle(tmp_path / "colours.pegboard")
+        with serving(bundle, feedback=tmp_path / "told") as server:
+            client = Client(server.address)
+            client.post("/v1/predict", picture())
+            assert correct(client, picture(), "blue", token_of(client)).status == 200
+            assert "One photo was asked about" in client.get("/drift").body.decode()
+
     def test_a_bundle_that_tells_nothing_is_said(self, served: tuple[str, Path]) -> None:
         text = Client(served[0]).get("/drift?lang=de").body.decode()
         assert (
@@ -438,7 +486,19 @@ class TestKey:
             assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
             page.goto(server.address + "drift")
             assert page.inner_text("h1") == "This week against training"
-            Client(server.address).get("/drift").problem(401)
+            assert "This week" not in Client(server.address).get("/drift").body.decode()
+
+    @pytest.mark.parametrize("before", ["theme=dark mode", "version=2", 'x={"a":1}'])
+    def test_cookies_of_other_servers_of_this_host_are_passed_over(
+        self, tmp_path: Path, before: str
+    ) -> None:
+        with serving(colour_bundle(tmp_path / "colours.pegboard"), key=KEY) as server:
+            client = Client(server.address)
+            entered = client.post("/enter", f"key={KEY}".encode()).headers["set-cookie"]
+            ticket = entered.partition(";")[0]
+            assert ticket.startswith(f"pegboard-serve-{client.port}=")
+            assert client.get("/v1/model", cookie=f"{before}; {ticket}").status == 200
+            client.get("/v1/model", cookie=before).problem(401)
 
     @pytest.mark.parametrize("is_https", [True, False])
     def test_cookies_are_for_https_where_that_is_spoken(
@@ -456,12 +516,12 @@ class TestKey:
             for cookie in (entered, spoken):
                 assert ("Secure" in cookie.split("; ")) == is_https
                 assert {"HttpOnly", "Path=/"} <= set(cookie.split("; "))
-            assert entered.startswith("__Host-pegboard-serve=") == is_https
+            assert entered.startswith("__Host-") == is_https
             assert KEY not in entered
             ticket = entered.partition(";")[0]
-            assert client.get("/drift", cookie=ticket).status == 200
-            client.get("/drift", cookie=ticket[:-1]).problem(401)
-            client.get("/drift", cookie=ticket.removeprefix("__Host-")[:-1]).problem(401)
+            assert client.get("/v1/model", cookie=ticket).status == 200
+            client.get("/v1/model", cookie=ticket[:-1]).problem(401)
+            client.get("/v1/model", cookie=ticket.removeprefix("__Host-")[:-1]).problem(401)
 
     def test_behind_https_a_plain_page_may_not_correct(self, tmp_path: Path) -> None:
         bundle = colour_bundle(tmp_path / "colours.pegboard")

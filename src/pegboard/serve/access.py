@@ -15,9 +15,10 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from starlette.requests import cookie_parser
 
 from pegboard.errors import PegboardError
 from pegboard.web import RequestHeaders, is_loopback
@@ -71,6 +72,8 @@ class Access:
         The API key; None when none is asked for.
     is_https
         Whether the pages are reached over HTTPS, by way of a proxy.
+    port
+        What is listened on: browsers send cookies to every port of a host.
     token
         In the page; a request that changes something must bring it back.
     """
@@ -79,6 +82,7 @@ class Access:
     names: frozenset[str] = frozenset()
     key: str | None = field(default=None, repr=False)
     is_https: bool = False
+    port: int | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     _ticket: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
@@ -90,7 +94,8 @@ class Access:
     @property
     def cookie(self) -> str:
         """Name of that cookie."""
-        return HTTPS_COOKIE if self.is_https else COOKIE
+        name = HTTPS_COOKIE if self.is_https else COOKIE
+        return name if self.port is None else f"{name}-{self.port}"
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server."""
@@ -121,11 +126,17 @@ class Access:
         return self.key is not None and _same(text, self.key)
 
     def _has_ticket(self, headers: RequestHeaders) -> bool:
-        try:
-            morsel = SimpleCookie(headers.all("cookie")).get(self.cookie)
-        except CookieError:
-            return False
-        return morsel is not None and _same(morsel.value, self._ticket)
+        # The standard library's parser drops all cookies when it dislikes one, of whichever server.
+        cookies = cookie_parser(headers.all("cookie"))
+        return _same(cookies.get(self.cookie, ""), self._ticket)
+
+    def is_from_elsewhere(self, headers: RequestHeaders) -> bool:
+        """Whether a browser says that a page of another site makes this request."""
+        site = headers.only("sec-fetch-site")
+        if site:
+            return site not in ("same-origin", "none")
+        origin = headers.only("origin")
+        return origin != "" and urlsplit(origin).netloc != headers.only("host")
 
     def is_own_page(self, headers: RequestHeaders, token: str) -> bool:
         """Whether a request was made by a page of this server, opened from this server."""
@@ -140,11 +151,16 @@ class Access:
 
 
 def access_for(
-    host: str, names: Iterable[str], key: str | None, *, is_https: bool = False
+    host: str,
+    names: Iterable[str],
+    key: str | None,
+    *,
+    is_https: bool = False,
+    port: int | None = None,
 ) -> Access:
     """Return who may ask a server that listens on ``host``."""
     own = {name.lower().rstrip(".") for name in (*names, host)}
-    return Access(host, frozenset(own), key, is_https)
+    return Access(host, frozenset(own), key, is_https, port)
 
 
 def _same(one: str, other: str) -> bool:

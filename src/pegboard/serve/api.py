@@ -50,8 +50,12 @@ class Service:
         kind = request.headers.get("content-type", "")
         return uploads(await request.body(), kind, most or self.limits.photos)
 
-    async def predictions(self, model: Model, sent: Sequence[Upload], top: int) -> list[Prediction]:
+    async def predictions(
+        self, model: Model, sent: Sequence[Upload], top: int, *, is_known: bool = False
+    ) -> list[Prediction]:
         """Return a model's answers about photos, in their order.
+
+        Those that are known, because they were asked about before, are not counted once more.
 
         Raises
         ------
@@ -59,7 +63,8 @@ class Service:
             When there is too much to do.
         """
         try:
-            asked = self.engine.submit(model, [upload.data for upload in sent], top)
+            payloads = [upload.data for upload in sent]
+            asked = self.engine.submit(model, payloads, top, is_known=is_known)
         except QueueFull as error:
             raise Problem(
                 503, f"{self.limits.queue} photos are waited for at most; try again"

@@ -4,7 +4,7 @@ A server waits for what a client sends. Clients that send nothing, or a byte now
 ("slow loris"), must not keep it from the others: a request's head has to be there within
 seconds, and of too many connections the one that has kept us waiting longest is closed. A
 request that is being answered is never closed for another. Bodies have their time too
-(:mod:`pegboard.serve.gate`).
+(:mod:`pegboard.serve.gate`). A client that asks and does not read the answer stalls as well.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class PatientProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -86,7 +87,8 @@ class PatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._stop_timer()
+        self._stop_head_timer()
+        self._stop_reader_timer()
         self.registry.end(self)
         super().connection_lost(exc)
 
@@ -96,14 +98,25 @@ class PatientProtocol(H11Protocol):
             return
         super().data_received(data)
         if self._has_head() and not self._is_refused:
-            self._stop_timer()
-            if not self.cycle.more_body:
-                self.registry.end(self)
+            self._stop_head_timer()
+            self._end_waiting()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read what it asked for."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        super().resume_writing()
+        self._stop_reader_timer()
+        self._end_waiting()
 
     def on_response_complete(self) -> None:
         """Wait for the next request of the connection."""
         super().on_response_complete()
         if self.transport.is_closing():
+            self._abort_unless_read()
             return
         if not self._has_head():
             self._wait_for_head()
@@ -112,7 +125,8 @@ class PatientProtocol(H11Protocol):
 
     def drop(self) -> None:
         """Close the connection at once."""
-        self._stop_timer()
+        self._stop_head_timer()
+        self._stop_reader_timer()
         self.registry.end(self)
         self.transport.abort()
 
@@ -126,15 +140,25 @@ class PatientProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _wait_for_head(self) -> None:
-        self._stop_timer()
+        self._stop_head_timer()
         self.registry.begin(self)
         seconds = self.registry.limits.head_seconds
         self._head_timer = self.loop.call_later(seconds, self._head_is_late)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+    def _end_waiting(self) -> None:
+        """Note that nothing is waited for: a whole request is here, and what was sent is read."""
+        if self._has_head() and not self.cycle.more_body and self._reader_timer is None:
+            self.registry.end(self)
 
     def _head_is_late(self) -> None:
         self.registry.closed += 1
@@ -142,6 +166,22 @@ class PatientProtocol(H11Protocol):
             self._refuse(408)
         else:
             self.transport.close()
+            self._abort_unless_read()
+
+    def _reader_is_late(self) -> None:
+        self.registry.closed += 1
+        self.drop()
+
+    def _abort_unless_read(self) -> None:
+        """Do not wait for ever for a client to read the last of what it was sent."""
+        if self.transport.get_write_buffer_size():
+            self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        self._stop_reader_timer()
+        self.registry.begin(self)
+        seconds = self.registry.limits.pause_seconds
+        self._reader_timer = self.loop.call_later(seconds, self._reader_is_late)
 
     def _refuse(self, status: int) -> None:
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
@@ -161,13 +201,14 @@ class PatientProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         if status == HTTPStatus.REQUEST_TIMEOUT or not self.transport.can_write_eof():
             self.transport.close()
+            self._abort_unless_read()
         else:
             self._linger()
 
     def _linger(self) -> None:
         """Say that nothing more comes, and read on for a while; the other side closes."""
         self._is_refused = True
-        self._stop_timer()
+        self._stop_head_timer()
         self.registry.begin(self)  # it makes room when there is need
         self.transport.write_eof()
         self.transport.resume_reading()

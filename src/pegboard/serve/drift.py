@@ -56,6 +56,7 @@ class Drift:
         self._models = _read(file) if file is not None and file.exists() else {}
         self._ended = threading.Event()
         self._saver: threading.Thread | None = None
+        self._forget()
         if file is not None:
             self._save()  # a file that cannot be written is told before anybody is served
 
@@ -68,12 +69,17 @@ class Drift:
             tallies = days.setdefault(day, Tallies())
             for photo in photos:
                 tallies.note(photo)
-            self._forget(days)
+            self._forget()
             self._is_new = True
 
-    def _forget(self, days: dict[str, Tallies]) -> None:
-        for old in sorted(days)[:-DAYS_KEPT]:
-            del days[old]
+    def _forget(self) -> None:
+        """Drop what is older than is kept, of every model, and models that are too many."""
+        first = (self._day() - timedelta(days=DAYS_KEPT - 1)).isoformat()
+        for sha256, days in list(self._models.items()):
+            for old in [day for day in days if day < first]:
+                del days[old]
+            if not days:
+                del self._models[sha256]
         for sha256 in list(self._models)[:-MOST_MODELS]:
             del self._models[sha256]
 
@@ -196,7 +202,13 @@ def aspects(model: Model, week: Tallies) -> tuple[Aspect, ...]:
         Aspect(
             "decisions", DECISIONS, tuple(before), tuple(week.decisions[name] for name in DECISIONS)
         ),
-        _steps("confidence", known.confidence if known else (), week.confidence, 100, " %"),
+        _steps(
+            "confidence",
+            known.confidence if known else (),
+            week.confidence,
+            100,
+            "\N{NO-BREAK SPACE}%",
+        ),
         _steps("brightness", known.brightness if known else (), week.brightness, 256, ""),
     )
     if info.unknown_above is None:

@@ -32,11 +32,15 @@ class Stopping(Exception):
 
 @dataclass
 class Job:
-    """One photo on its way. Its model is the one that was there when it came."""
+    """One photo on its way. Its model is the one that was there when it came.
+
+    One that ``is_known`` was asked about before, and is not told of a second time.
+    """
 
     payload: bytes
     top: int
     model: Model
+    is_known: bool = False
     answer: Future[Prediction] = field(default_factory=Future)
     photo: Pixels | str = ""
 
@@ -57,7 +61,7 @@ class Engine:
     threads
         For decoding, and for the network; None for as many as there are cores.
     observer
-        Told of every batch, in the network's threads.
+        Told of every batch, in the network's threads, but for photos that are known.
     """
 
     def __init__(
@@ -94,8 +98,15 @@ class Engine:
         """Whether photos are still taken."""
         return self._is_open
 
-    def submit(self, model: Model, payloads: Sequence[bytes], top: int) -> list[Future[Prediction]]:
+    def submit(
+        self, model: Model, payloads: Sequence[bytes], top: int, *, is_known: bool = False
+    ) -> list[Future[Prediction]]:
         """Take photos for a model; return the answers to come, which may be cancelled.
+
+        Parameters
+        ----------
+        is_known
+            Whether they were asked about before; the observer is not told of them then.
 
         Raises
         ------
@@ -110,7 +121,7 @@ class Engine:
             if self._waiting + len(payloads) > self._most:
                 raise QueueFull
             self._waiting += len(payloads)
-            jobs = [Job(payload, top, model) for payload in payloads]
+            jobs = [Job(payload, top, model, is_known) for payload in payloads]
             for job in jobs:
                 job.answer.add_done_callback(self._done)
                 self._decoders.submit(self._decode, job)
@@ -175,7 +186,9 @@ class Engine:
                 Answered(job.photo, model.predictor.row(seen, job.top), seen.strangeness)
                 for job, seen in zip(jobs, looked, strict=True)
             ]
-            self._observer(model, answered)
+            new = [one for job, one in zip(jobs, answered, strict=True) if not job.is_known]
+            if new:
+                self._observer(model, new)
         except Exception as error:  # ONNX Runtime has a dozen classes and no common base
             _fail(jobs, error)
             return

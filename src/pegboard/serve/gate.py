@@ -23,8 +23,8 @@ from pegboard.web import HEADERS, RequestHeaders, replay, with_headers
 OPEN = frozenset(("/healthz", "/readyz"))
 """Paths for those who watch over servers: they answer to any host and without the key."""
 
-WITHOUT_KEY = OPEN | {"/", "/enter", "/serve.css", "/serve.js", "/favicon.ico"}
-"""The page asks for the key itself."""
+WITHOUT_KEY = OPEN | {"/", "/drift", "/enter", "/serve.css", "/serve.js", "/favicon.ico"}
+"""The pages ask for the key themselves."""
 
 PAGE_HEADERS: Mapping[str, str] = {
     **HEADERS,
@@ -117,6 +117,8 @@ class Gate:
                 "expected the API key, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
                 {"www-authenticate": "Bearer"},
             )
+        if scope["method"] not in _SAFE and self._access.is_from_elsewhere(headers):
+            raise Problem(403, "pages of other sites cannot have this server work for them")
         length = headers.only("content-length")
         if length.isdecimal() and int(length[:20]) > self._limits.body_bytes:
             raise self._too_large()
@@ -173,6 +175,9 @@ _PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count(1)
 """Of which a request's name is made: random bytes for each would cost a tenth of its time."""
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+_SAFE = frozenset(("GET", "HEAD"))
 
 
 class _Told:

@@ -34,7 +34,8 @@ class Limits:
     head_seconds
         For a request's first line and headers, and between two requests.
     pause_seconds, body_seconds
-        For the next bytes of a request's body, and for all of it.
+        For the next bytes of a request's body, and for all of it. A client that reads nothing of
+        its answer is waited for as long as for its next bytes.
     head_bytes
         Of a request's first line and headers.
     """

@@ -20,6 +20,8 @@ from pegboard.predict import Predictor
 LOOK_SECONDS = 1.0
 """How often the file is looked at. It is read when two looks in a row find it the same."""
 
+_TRIES = 3
+
 Stamp = tuple[int, int, int]
 """Of a file: time of its last change, size, and which file it is."""
 
@@ -133,10 +135,14 @@ class Models:
                 self.look()
 
     def _load(self) -> Model:
-        predictor = Predictor(read_bundle(self._path), threads=1)
-        _warm_up(predictor)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Model(predictor, _file_sha256(self._path), now)
+        for _ in range(_TRIES):
+            sha256 = _file_sha256(self._path)
+            predictor = Predictor(read_bundle(self._path), threads=1)
+            # Replaced meanwhile, the one file's model would go by the other one's name.
+            if _file_sha256(self._path) == sha256:
+                _warm_up(predictor)
+                return Model(predictor, sha256, datetime.now(UTC).isoformat(timespec="seconds"))
+        raise BundleError(f"{self._path} was replaced again and again while it was read")
 
 
 def _warm_up(predictor: Predictor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pegboard import web
+from pegboard.calibrate import SURE_PRECISION
 from pegboard.serve.drift import Aspect, aspects
 from pegboard.serve.models import Model
 from pegboard.serve.words import LANGUAGES, NAMES, WORDS, Language
@@ -16,8 +17,8 @@ _PACKAGE = "pegboard.serve"
 
 _SPOKEN_BY_SCRIPT = (
     "camera_refused", "camera_insecure", "working", "where_working", "where_failed", "sure",
-    "unsure", "unknown", "sure_why", "unsure_why", "unknown_why", "said", "stored", "failed",
-    "unreachable", "no_photo",
+    "unsure", "unknown", "sure_why", "unsure_why", "no_limit_why", "unknown_why", "said", "stored",
+    "failed", "unreachable", "no_photo", "no_key", "too_large", "busy", "refused",
 )  # fmt: skip
 
 BAR_WIDTH, BAR_HEIGHT = 100, 60
@@ -119,7 +120,8 @@ def ask_page(language: Language, model: Model, token: str, *, takes_feedback: bo
     settings = {
         "language": language,
         "token": token,
-        "precision": info.thresholds.get("precision"),
+        "precision": info.thresholds.get("precision", SURE_PRECISION),
+        "limit": info.sure,
         "words": {key: around.words[key] for key in _SPOKEN_BY_SCRIPT},
     }
     intro = around.words["intro"].format(model=model.name, count=len(info.classes))
@@ -128,7 +130,7 @@ def ask_page(language: Language, model: Model, token: str, *, takes_feedback: bo
     return AskPage(around, intro, tuple(sorted(info.classes)), takes_feedback, plain)
 
 
-def key_page(language: Language, *, is_wrong: bool) -> KeyPage:
+def key_page(language: Language, *, is_wrong: bool = False) -> KeyPage:
     """Return the page that takes the key."""
     return KeyPage(frame(language, "/"), is_wrong)
 
@@ -136,7 +138,8 @@ def key_page(language: Language, *, is_wrong: bool) -> KeyPage:
 def drift_page(language: Language, model: Model, week: Tallies) -> DriftPage:
     """Return the page about a week."""
     around = frame(language, "/drift")
-    intro = around.words["drift_intro"].format(model=model.name, count=week.photos)
+    said = "drift_intro_one" if week.photos == 1 else "drift_intro"
+    intro = around.words[said].format(model=model.name, count=week.photos)
     panels = tuple(_panel(aspect, around) for aspect in aspects(model, week))
     return DriftPage(around, intro, panels)
 
@@ -152,7 +155,9 @@ def _panel(aspect: Aspect, around: Frame) -> Panel:
         numbers = (_decimal(value, around.language) for value in (found.index, found.chance))
         detail = words["index"].format(**dict(zip(("index", "chance"), numbers, strict=True)))
     title, verdict = words[aspect.name], words[state]
-    steps = [words.get(step, step) for step in aspect.steps]
+    # Classes are called what the user calls them, even where a word of ours is the same.
+    is_ours = aspect.name == "decisions"
+    steps = [words[step] if is_ours else step for step in aspect.steps]
     before, after = (_percents(counts, len(steps)) for counts in (aspect.before, aspect.after))
     lines = zip(steps, before, after, strict=True)
     return Panel(
@@ -180,7 +185,7 @@ def _shares(counts: tuple[int, ...], steps: int) -> list[float]:
 def _percents(counts: tuple[int, ...], steps: int) -> list[str]:
     if not sum(counts):
         return [""] * steps
-    return [f"{share:.0%}" for share in _shares(counts, steps)]
+    return [f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for share in _shares(counts, steps)]
 
 
 def _bars(aspect: Aspect) -> tuple[Bar, ...]:

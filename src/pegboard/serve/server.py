@@ -115,7 +115,13 @@ class ModelServer:
             observer=self._observe,
         )
         self._explainer = Explainer(limits.pixels, settings.threads)
-        access = access_for(settings.host, settings.names, settings.key, is_https=settings.is_https)
+        access = access_for(
+            settings.host,
+            settings.names,
+            settings.key,
+            is_https=settings.is_https,
+            port=self._socket.getsockname()[1],
+        )
         service = api.Service(self._models, self._engine, self._explainer, limits, self._measures)
         connections = Connections(limits)
         site = Site(service, access, self._drift, feedback)

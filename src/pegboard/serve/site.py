@@ -86,7 +86,9 @@ class Site:
         return self._html("ask.html.j2", asked, lang)
 
     async def week(self, request: Request, lang: Lang = None) -> Response:
-        """Show how this week differs from training."""
+        """Show how this week differs from training, to those who have the key."""
+        if not self._access.knows(RequestHeaders(request.scope)):
+            return self._html("key.html.j2", pages.key_page(_language(request, lang)), lang)
         model = self._service.models.current()
         page = pages.drift_page(_language(request, lang), model, self._drift.week(model))
         return self._html("drift.html.j2", page, lang)
@@ -130,7 +132,7 @@ class Site:
             raise Problem(403, "corrections are taken from this server's own page only")
         upload, label = await self._sent_correction(request)
         model = self._service.models.current()
-        (answer,) = await self._service.predictions(model, [upload], 1)
+        (answer,) = await self._service.predictions(model, [upload], 1, is_known=True)
         if answer.error is not None:
             raise Problem(422, answer.error)
         await self._store(upload, label, model, answer)

@@ -11,7 +11,7 @@ NAMES: Mapping[Language, str] = {"en": "English", "de": "Deutsch"}
 
 _ENGLISH = {
     "title": "What is on the photo?",
-    "skip": "To the photo",
+    "skip": "To the content",
     "intro": "Give a photo to the model {model}. It knows {count} classes.",
     "drop": "Drop a photo here, or paste one",
     "choose": "Choose a photo",
@@ -34,6 +34,7 @@ _ENGLISH = {
     "unknown": "unknown",
     "sure_why": "Such answers were right on {precision} of validation photos or more.",
     "unsure_why": "The probability is too low to rely on the answer.",
+    "no_limit_why": "Validation photos showed no probability from which on to rely on answers.",
     "unknown_why": "The photo is unlike those the model learned from.",
     "said": "{label}, {probability}, {decision}.",
     "wrong": "That is wrong",
@@ -47,6 +48,10 @@ _ENGLISH = {
     "failed": "That did not work: {why}",
     "unreachable": "the server does not answer",
     "no_photo": "that is no photo",
+    "no_key": "the server was started anew; load this page again",
+    "too_large": "the photo is too large",
+    "busy": "the server has too much to do; try again",
+    "refused": "the server refused (status {status})",
     "noscript": "This page needs JavaScript. Programs ask this server at /v1/predict.",
     "privacy": "Photos are answered and forgotten.",
     "privacy_feedback": "Photos are answered and forgotten, unless you agree below to store one.",
@@ -58,6 +63,7 @@ _ENGLISH = {
     "key_wrong": "That is not the key.",
     "enter": "Enter",
     "drift_title": "This week against training",
+    "drift_intro_one": "One photo was asked about in the last seven days with {model}.",
     "drift_intro": "{count} photos were asked about in the last seven days with {model}.",
     "drift_hint": "Only counts are kept, no photos. Differences are population stability indexes: "
     "by convention slight below .1 and large above .25; what chance alone may do is taken off.",
@@ -69,7 +75,7 @@ _ENGLISH = {
     "validation photos",
     "before": "training",
     "after": "this week",
-    "step": "of",
+    "step": "value",
     "is_same": "no change beyond chance",
     "is_other": "a change",
     "is_large": "a large change",
@@ -82,7 +88,7 @@ _ENGLISH = {
 
 _GERMAN = {
     "title": "Was ist auf dem Foto?",
-    "skip": "Zum Foto",
+    "skip": "Zum Inhalt",
     "intro": "Geben Sie dem Modell {model} ein Foto. Es kennt {count} Klassen.",
     "drop": "Foto hierher ziehen oder einfügen",
     "choose": "Foto auswählen",
@@ -105,6 +111,8 @@ _GERMAN = {
     "unknown": "unbekannt",
     "sure_why": "Solche Antworten waren bei mindestens {precision} der Validierungsfotos richtig.",
     "unsure_why": "Die Wahrscheinlichkeit ist zu gering, um sich darauf zu verlassen.",
+    "no_limit_why": "Validierungsfotos zeigten keine Wahrscheinlichkeit, ab der auf Antworten "
+    "Verlass ist.",
     "unknown_why": "Das Foto gleicht keinem, aus dem das Modell gelernt hat.",
     "said": "{label}, {probability}, {decision}.",
     "wrong": "Das stimmt nicht",
@@ -118,6 +126,10 @@ _GERMAN = {
     "failed": "Das ging nicht: {why}",
     "unreachable": "der Server antwortet nicht",
     "no_photo": "das ist kein Foto",
+    "no_key": "der Server wurde neu gestartet; laden Sie diese Seite neu",
+    "too_large": "das Foto ist zu groß",
+    "busy": "der Server hat zu viel zu tun; versuchen Sie es noch einmal",
+    "refused": "der Server hat abgelehnt (Status {status})",
     "noscript": "Diese Seite braucht JavaScript. Programme fragen diesen Server unter /v1/predict.",
     "privacy": "Fotos werden beantwortet und vergessen.",
     "privacy_feedback": "Fotos werden beantwortet und vergessen, außer Sie stimmen unten dem "
@@ -130,6 +142,7 @@ _GERMAN = {
     "key_wrong": "Das ist nicht der Schlüssel.",
     "enter": "Eintreten",
     "drift_title": "Diese Woche gegenüber dem Training",
+    "drift_intro_one": "In den letzten sieben Tagen wurde {model} nach einem Foto gefragt.",
     "drift_intro": "In den letzten sieben Tagen wurde {model} nach {count} Fotos gefragt.",
     "drift_hint": "Gespeichert werden nur Anzahlen, keine Fotos. Unterschiede sind "
     "Populationsstabilitätsindizes: üblicherweise gering unter 0,1 und groß über 0,25; was allein "
@@ -142,7 +155,7 @@ _GERMAN = {
     "Validierungsfotos",
     "before": "Training",
     "after": "diese Woche",
-    "step": "von",
+    "step": "Wert",
     "is_same": "keine Änderung über den Zufall hinaus",
     "is_other": "eine Änderung",
     "is_large": "eine große Änderung",

@@ -5,15 +5,22 @@
   const settings = JSON.parse(byId('settings').textContent);
   const words = settings.words;
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
-  const percent = new Intl.NumberFormat(settings.language, { style: 'percent' });
+  const shares = new Intl.NumberFormat(settings.language, { style: 'percent', maximumFractionDigits: 1 });
+  // Nothing short of it is called 100 %.
+  const percent = (share) => shares.format(Math.floor(1000 * share + 1e-9) / 1000);
   let photo = null;   // what was asked about last
   let asked = 0;      // answers to what was asked before are not shown any more
   let stream = null;
 
   // --- asking ---------------------------------------------------------------------------
 
+  const spoken = { 401: 'no_key', 403: 'no_key', 413: 'too_large', 422: 'no_photo', 503: 'busy' };
+
+  // The server speaks English; what it says more exactly is kept for those who do.
   const why = async (answer) => {
-    try { return (await answer.json()).detail || String(answer.status); } catch { return String(answer.status); }
+    const said = fill(words[spoken[answer.status] || 'refused'], { status: answer.status });
+    if (settings.language !== 'en' || answer.status === 401) return said;
+    try { return (await answer.json()).detail || said; } catch { return said; }
   };
 
   const tell = (text) => { byId('said').textContent = text; };
@@ -63,13 +70,13 @@
 
   const show = (row) => {
     showPicture(byId('photo'), photo);
-    const probability = percent.format(row.probability);
+    const probability = percent(row.probability);
     byId('label').textContent = row.label;
     byId('probability').textContent = probability;
     byId('decision').textContent = words[row.decision];
     byId('decision').className = `badge ${row.decision}`;
-    const precision = settings.precision === null ? '' : percent.format(settings.precision);
-    byId('why').textContent = fill(words[`${row.decision}_why`], { precision });
+    const reason = row.decision === 'unsure' && settings.limit === null ? 'no_limit' : row.decision;
+    byId('why').textContent = fill(words[`${reason}_why`], { precision: percent(settings.precision) });
     byId('others').replaceChildren(...row.top.slice(1).map(other));
     if (byId('correct')) { byId('correct').reset(); byId('other').hidden = true; byId('correction').open = false; }
     byId('answer').hidden = false;
@@ -81,7 +88,7 @@
     const line = document.createElement('li');
     const [name, share, bar] = ['span', 'span', 'progress'].map((tag) => document.createElement(tag));
     name.textContent = candidate.label;
-    share.textContent = percent.format(candidate.probability);
+    share.textContent = percent(candidate.probability);
     bar.value = candidate.probability;
     bar.setAttribute('aria-hidden', 'true');
     line.append(name, share, bar);
@@ -142,6 +149,7 @@
   byId('camera').addEventListener('click', async () => {
     trouble('');
     if (!navigator.mediaDevices) { trouble(words.camera_insecure); return; }
+    byId('camera').disabled = true;  // a second stream would never be closed
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment', width: { ideal: 1280 } } });
       byId('video').srcObject = stream;
@@ -152,6 +160,8 @@
     } catch (error) {
       closeCamera();
       trouble(fill(words.camera_refused, { why: error.name }));
+    } finally {
+      byId('camera').disabled = false;
     }
   });
 
