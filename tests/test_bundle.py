@@ -241,6 +241,18 @@ def test_a_cut_off_bundle_is_never_accepted(
         read_bundle(path)
 
 
+@given(data=st.data())
+@SHARED_FOLDER
+def test_added_bytes_are_never_accepted(data: st.DataObject, tmp_path: Path, whole: bytes) -> None:
+    """Not anywhere: before, between and after its parts, in a comment, in an entry."""
+    path = tmp_path / "added.pegboard"
+    at = data.draw(st.one_of(st.integers(0, len(whole)), st.just(len(whole))))
+    added = data.draw(st.binary(min_size=1, max_size=50))
+    path.write_bytes(whole[:at] + added + whole[at:])
+    with pytest.raises(BundleError, match=r"added\.pegboard"):
+        read_bundle(path)
+
+
 @pytest.mark.parametrize(
     "member", ["model.onnx", "model.json", "card.md", "card.html", "reference.npz"]
 )

@@ -145,6 +145,36 @@ def test_what_is_shown_on_validation_holds_on_new_photos(
     assert np.mean(covered) > 0.4  # and it is no use to be never sure
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
+@settings(deadline=None, max_examples=40)
+def test_photos_that_stand_alone_are_groups_of_one(seed: int, photos: int) -> None:
+    chance = np.random.default_rng(seed)
+    confidence = chance.beta(6, 0.3, photos)
+    probabilities = np.stack([confidence, 0 * confidence], axis=1)
+    labels = (chance.random(photos) > confidence).astype(int)
+    alone = [f"photo {number}" for number in chance.permutation(photos)]
+    assert sure_threshold(probabilities, labels, 0.8, groups=alone) == sure_threshold(
+        probabilities, labels, 0.8
+    )
+
+
+@pytest.mark.parametrize("size", [3, 10])
+def test_copies_of_a_photo_show_no_more_than_the_photo(size: int) -> None:
+    """Groups of photos that are right or wrong together, 8 % of them wrong at every confidence."""
+    chance = np.random.default_rng(0)
+    believed = {True: 0, False: 0}
+    for _ in range(100):
+        confidence = chance.uniform(0.5, 0.9, 300 // size).repeat(size)
+        confidence += chance.uniform(0, 0.01, len(confidence))
+        probabilities = np.stack([confidence, 0 * confidence], axis=1)
+        labels = (chance.random(300 // size) < 0.08).astype(int).repeat(size)
+        groups = [f"group {number}" for number in range(300 // size) for _ in range(size)]
+        for told in believed:
+            found = sure_threshold(probabilities, labels, groups=groups if told else None)
+            believed[told] += found != NEVER_SURE
+    assert believed[True] <= (1 - SURE_CONFIDENCE) * 100 < believed[False]
+
+
 def test_too_few_photos_show_nothing() -> None:
     for photos, is_shown in ((66, False), (67, True)):  # 0.95^67 is the first below 0.1 / 3
         threshold = sure_threshold(np.eye(2)[np.zeros(photos, int)], np.zeros(photos, int))

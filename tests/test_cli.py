@@ -93,6 +93,8 @@ class TestExitCodes:
             ["split", "digits", "--verify", "manifest.csv"],
             ["predict"],
             ["predict", "x.pegboard", "--top", "0", "photo.jpg"],
+            ["predict", "x.pegboard", "--top", "100000", "photo.jpg"],
+            ["predict", "x.pegboard", "--json", "--format", "csv", "photo.jpg"],
             ["export", "run"],
         ],
         ids=" ".join,

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 ORDER = [
     *("errors", "photos", "budget", "progress", "files", "memory", "threads", "cache"),
     *("metrics", "thresholds"),
-    *("images", "pictures", "occlusion", "sources", "intake", "nearest"),
+    *("images", "pictures", "occlusion", "reading", "sources", "intake", "nearest"),
     *("alignment", "duplicates", "backgrounds", "backdrops"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),

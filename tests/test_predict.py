@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from pegboard.images import decode
 from pegboard.inputs import fit_image, fitted
 from pegboard.photo_files import files_below, found_files
 from pegboard.predict import BATCH, Predictor
+from pegboard.reading import MAX_FILE_BYTES
 from pegboard.rows import FORMATS, Candidate, Prediction, Tally, write_rows
 from small_bundle import COLOURS, SPEC, colour_bundle, colour_info, colour_onnx, plain
 
@@ -257,6 +259,33 @@ def test_one_image_on_standard_input(predictor: Predictor, photos: Path) -> None
     stdin = io.BytesIO((photos / "a" / "ü ñ 鎚.png").read_bytes())
     rows = rows_of(predictor, "-", stdin=stdin)
     assert [(row["path"], row["label"]) for row in rows] == [("-", "green")]
+
+
+def test_a_file_no_photo_can_be_as_large_as_is_not_read(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    video = tmp_path / "film.mp4"
+    with video.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)  # takes no room on the disk
+    tracemalloc.start()
+    (row,) = predictor.predict_paths([str(video)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert row.error is not None
+    assert peak < 2**24
+
+
+def test_too_much_on_standard_input_is_told(
+    predictor: Predictor, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = next(photos.rglob("*.png")).read_bytes()
+    monkeypatch.setattr("pegboard.reading.MAX_FILE_BYTES", len(data) - 1)
+    (row,) = predictor.predict_paths(["-"], stdin=io.BytesIO(data))
+    assert row.error is not None
+    assert "too-large" in row.error
+    monkeypatch.setattr("pegboard.reading.MAX_FILE_BYTES", len(data))
+    (row,) = predictor.predict_paths(["-"], stdin=io.BytesIO(data))
+    assert row.error is None
 
 
 def test_files_from_a_list(predictor: Predictor, photos: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from pegboard.bundle import (
     rewrite_info,
     write_again,
 )
-from pegboard.calibrate import SURE_CONFIDENCE, sure_threshold
+from pegboard.calibrate import SURE_CONFIDENCE, set_limits, sure_threshold
 from pegboard.errors import BundleError, GateFound, PegboardError, SourceError
 from pegboard.evaluate import read_predictions
 from pegboard.manifest import read_manifest
@@ -163,6 +163,43 @@ def test_int8_is_a_small_bundle_with_its_certificate(run: Path, photos: Path, in
     assert verify_bundle(int8, photos).on is not None
 
 
+def test_int8_promises_what_its_own_answers_show(run: Path, photos: Path, int8: Path) -> None:
+    info, plain = read_bundle(int8).info, read_bundle(bundle_of(run)).info
+    labels, payloads = photos_of(run, photos, "validation")
+    predictor = Predictor.load(int8, 1)
+    answers = np.concatenate(
+        [predictor.probabilities(predictor.fitted(data)[None]) for data in payloads]
+    )
+    known = np.array([info.classes.index(label) for label in labels])
+    assert info.thresholds["sure"] == sure_threshold(answers, known)
+    assert info.sets == {"n": len(known), "least": pytest.approx(set_limits(answers, known))}
+    assert info.parity is not None
+    assert info.figures["macro_f1"] == pytest.approx(info.parity.macro_f1_exported)
+    assert info.figures["size_bytes"] == int8.stat().st_size
+    assert info.figures["latency_ms_p50"] is None
+    assert plain.figures["latency_ms_p50"] > 0
+
+
+def test_a_few_photos_say_nothing_of_points_lost(
+    run: Path, photos: Path, int8: Path, tmp_path: Path
+) -> None:
+    """One of three answered otherwise is no loss of thirty points."""
+    labels, payloads = photos_of(run, photos, "test")
+    bundle, altered = read_bundle(int8), tmp_path / "altered.pegboard"
+    assert bundle.answers is not None
+    wrong = bundle.answers.probabilities[:, ::-1].copy()
+    info = replace(bundle.info, parity=replace(bundle.info.parity, forced=False))
+    write_again(altered, bundle, info=info, answers=replace(bundle.answers, probabilities=wrong))
+    few = tmp_path / "few"
+    for number, (label, data) in enumerate(zip(labels[:3], payloads[:3], strict=True)):
+        (few / label).mkdir(parents=True, exist_ok=True)
+        (few / label / f"{number}.jpg").write_bytes(data)
+    on = verify_bundle(altered, few).on
+    assert on is not None
+    assert on.parity is not None
+    assert on.parity.n == 3
+
+
 def test_layers_that_are_kept_stay_in_float(run: Path, photos: Path) -> None:
     bundle = read_bundle(bundle_of(run))
     predictor = Predictor(bundle, 1)
@@ -246,6 +283,15 @@ def test_the_user_says_how_often_a_sure_answer_may_be_wrong(run: Path, tmp_path:
     assert told["sure"] + told["unsure"] + told["unknown"] == pytest.approx(1)
     with pytest.raises(PegboardError, match="--wrong-at-most: expected a share"):
         export_model(run, "cnn", out=tmp_path / "b.pegboard", wrong_at_most=2)
+
+
+def test_the_answers_of_several_models_say_nothing_of_one(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["settings"]["folds"] = 3
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(PegboardError, match="cross-validation"):
+        export_model(tmp_path / "run", "cnn", out=tmp_path / "a.pegboard", wrong_at_most=0.4)
 
 
 def test_a_run_holds_what_its_models_were_asked_for(photos: Path, tmp_path: Path) -> None:

@@ -146,6 +146,25 @@ def test_a_folder_among_the_photos_is_refused(
     assert run([*command[:3], "--yes"]) == 2
 
 
+def test_photos_that_were_sorted_already_are_not_met_again(
+    command: list[str], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder among the photos, named by a line of a list and not by an argument."""
+    (tmp_path / "list.txt").write_text(f"{photos / 'monday'}\n")
+    into = photos / "monday" / "sorted"
+    again = [*command[:2], "--files-from", str(tmp_path / "list.txt"), *command[3:-1], str(into)]
+    assert run([*again, "--yes", "--resume"]) == 0
+    sorted_once = sorted(into.rglob("*.png"))
+    assert run([*again, "--yes", "--resume"]) == 1
+    assert "lies in the folder that photos are sorted into" in capsys.readouterr().err
+    assert sorted(into.rglob("*.png")) == sorted_once
+
+
+def test_options_for_rows_are_refused(command: list[str]) -> None:
+    assert run([*command, "--format", "csv"]) == 2
+    assert run([*command, "--sets", ".9"]) == 2
+
+
 def test_json_says_the_same(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,13 +102,16 @@ def fit_temperature(logits: NDArray[np.floating], labels: IntArray) -> float:
 
 
 def sure_limits(
-    probabilities: FloatArray, labels: IntArray, wrong_at_most: float | None = None
+    probabilities: FloatArray,
+    labels: IntArray,
+    wrong_at_most: float | None = None,
+    groups: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """Return what a bundle holds of how sure is sure: its ``thresholds``.
 
     Parameters
     ----------
-    probabilities, labels
+    probabilities, labels, groups
         As for :func:`sure_threshold`.
     wrong_at_most
         Share of wrong answers among the sure ones; None for 1 - :data:`SURE_PRECISION`.
@@ -119,7 +122,7 @@ def sure_limits(
     ``confidence``: with which it holds on new photos.
     """
     precision = SURE_PRECISION if wrong_at_most is None else 1 - wrong_at_most
-    threshold = sure_threshold(probabilities, labels, precision)
+    threshold = sure_threshold(probabilities, labels, precision, groups=groups)
     return {"sure": threshold, "precision": precision, "confidence": SURE_CONFIDENCE}
 
 
@@ -128,6 +131,7 @@ def sure_threshold(
     labels: IntArray,
     precision: float = SURE_PRECISION,
     confidence: float = SURE_CONFIDENCE,
+    groups: Sequence[str] | None = None,
 ) -> float:
     """Return the lowest probability from which on the answers are shown to be right often enough.
 
@@ -138,7 +142,8 @@ def sure_threshold(
     answers above it wrong, so few wrong ones would be met with probability at most
     ``1 - confidence`` (the exact binomial test; Clopper and Pearson 1934). Tests go from sure to
     less sure photos, beginning at each of :data:`STARTS` and ending where one fails, and share
-    the probability of an error evenly.
+    the probability of an error evenly. Photos of one group are no independent witnesses: a group
+    counts once, as wrong when any of its sure answers is.
 
     Parameters
     ----------
@@ -151,6 +156,8 @@ def sure_threshold(
     confidence
         Probability, over the draw of validation photos, with which new photos like them get at
         least that share.
+    groups
+        ``(N,)`` names of groups of photos that belong together; None where each stands alone.
 
     Returns
     -------
@@ -162,15 +169,25 @@ def sure_threshold(
     best = probabilities.max(axis=1)
     order = np.argsort(-best, kind="stable")
     best = best[order]
-    wrong = np.cumsum(probabilities.argmax(axis=1)[order] != labels[order])
+    names = np.arange(len(best)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    is_wrong = probabilities.argmax(axis=1)[order] != labels[order]
+    witnesses = _groups_so_far(names[order], np.full(len(best), True))
+    wrong = _groups_so_far(names[order], is_wrong)
     # Photos of equal probability are sure together.
     ends = np.flatnonzero(np.append(best[1:] != best[:-1], True))
-    passes = _shown(wrong[ends], ends + 1, 1 - precision, (1 - confidence) / len(STARTS))
-    reached = [
-        _last_passed(passes, int(np.searchsorted(ends + 1, share * len(best)))) for share in STARTS
-    ]
+    passes = _shown(wrong[ends], witnesses[ends], 1 - precision, (1 - confidence) / len(STARTS))
+    starts = (share * witnesses[-1] for share in STARTS)
+    reached = [_last_passed(passes, int(np.searchsorted(witnesses[ends], n))) for n in starts]
     last = max(reached)
     return float(best[ends[last]]) if last >= 0 else NEVER_SURE
+
+
+def _groups_so_far(groups: IntArray, counts: NDArray[np.bool_]) -> IntArray:
+    """Return ``(N,)`` how many groups there are of those that count, up to each photo."""
+    places = np.flatnonzero(counts)
+    first = np.zeros(len(groups), np.int64)
+    first[places[np.unique(groups[places], return_index=True)[1]]] = 1
+    return np.cumsum(first)
 
 
 def _shown(wrong: IntArray, n: IntArray, risk: float, error: float) -> NDArray[np.bool_]:

@@ -185,12 +185,15 @@ class Exported:
         The graph, running.
     sight
         What it makes of them.
+    trained
+        The trained model's probabilities of them, which it was compared with.
     parity
         The comparison with the trained model on these photos.
     """
 
     network: Network
     sight: Sight
+    trained: NDArray[np.floating[Any]]
     parity: Parity
 
 
@@ -237,7 +240,7 @@ def check_parity(
     reference = np.concatenate(known) if trained is None else trained
     parity = compare_answers(reference, sight.probabilities, labels)
     parity.check()
-    return Exported(network, sight, parity)
+    return Exported(network, sight, reference, parity)
 
 
 @torch.no_grad()

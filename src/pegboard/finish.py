@@ -168,7 +168,7 @@ def bundle(
         input=job.spec,
         classes=tuple(task.classes),
         temperature=answers.temperature,
-        thresholds=sure_limits(known.probabilities, known.labels, wrong_at_most),
+        thresholds=sure_limits(known.probabilities, known.labels, wrong_at_most, known.groups),
         sets={"n": len(known), "least": set_limits(known.probabilities, known.labels)},
         fingerprint=task.fingerprint,
         versions=versions,
@@ -210,7 +210,7 @@ def _complete(
         strangeness = likeness.strangeness(sight)
     told = coverage_and_risk(info, sight.probabilities, strangeness, labels)
     checksums = [task.photos.rows[index].sha256 for index in task.test]
-    kept = TestAnswers.of(checksums, answers.test.probabilities, labels, strangeness)
+    kept = TestAnswers.of(checksums, exported.trained, labels, strangeness)
     return replace(info, abstention=told), {"likeness": likeness, "answers": kept}
 
 

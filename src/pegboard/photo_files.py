@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pegboard.errors import PegboardError, UnusableImage
+from pegboard.reading import read_file, read_stream
 
 STDIN = "-"
 """Stands for standard input: one image, or a list of paths."""
@@ -112,7 +113,10 @@ def read_photo(path: str) -> bytes:
     if stat.S_ISDIR(mode):
         next(Path(path).iterdir(), None)  # says why the folder could not be listed
         raise UnusableImage("not-an-image", "it is a folder")
+    if stat.S_ISREG(mode):
+        return read_file(Path(path))
     # A pipe without a writer would wait for ever; what the shell puts below /dev has one.
-    if not stat.S_ISREG(mode) and not path.startswith("/dev/"):
+    if not path.startswith("/dev/"):
         raise UnusableImage("unsupported", "it is not a regular file")
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as stream:
+        return read_stream(stream)

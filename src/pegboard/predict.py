@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -30,6 +31,7 @@ from pegboard.inputs import fitted
 from pegboard.occlusion import Answer, heat_overlay, occlusion_map
 from pegboard.photo_files import STDIN, read_photo
 from pegboard.photos import Pixels
+from pegboard.reading import read_stream
 from pegboard.rows import Candidate, Decision, Prediction
 from pegboard.threads import default_threads
 
@@ -454,4 +456,4 @@ def _told_apart(low: float, high: float) -> tuple[str, str]:
 
 
 def _reader(path: str, stdin: BinaryIO) -> Read:
-    return stdin.read if path == STDIN else lambda: read_photo(path)
+    return partial(read_stream, stdin) if path == STDIN else lambda: read_photo(path)

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,6 +150,13 @@ def check_folder(folder: Path, arguments: Iterable[str]) -> None:
             )
 
 
+def _met_again(path: str, folder: Path) -> PegboardError:
+    return PegboardError(
+        f"{path} lies in the folder that photos are sorted into ({folder}), so it would be met "
+        "again and again; name a folder elsewhere, or other photos"
+    )
+
+
 def plan_sorting(
     rows: Iterable[Prediction], folder: Path, classes: Sequence[str], unsure: Unsure = "apart"
 ) -> Plan:
@@ -163,14 +171,23 @@ def plan_sorting(
     unsure
         ``apart``: photos that the model is not sure of go into folders of their own; ``leave``:
         nowhere; ``sort``: unsure ones to the likeliest class, unknown ones apart.
+
+    Raises
+    ------
+    PegboardError
+        When a photo lies in the folder already.
     """
     folders = portable_folders(classes, (UNSURE_FOLDER, UNKNOWN_FOLDER, LOG))
     taken: set[Path] = set()
     seen: set[str] = set()
     lines = []
+    below = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+    parent = lru_cache(os.path.realpath)
     for row in rows:
         assert row.path is not None
         whole = os.path.abspath(row.path)  # noqa: PTH100  (takes any name)
+        if os.path.join(parent(os.path.dirname(whole)), "").startswith(below):  # noqa: PTH118, PTH120
+            raise _met_again(row.path, folder)
         is_again = whole in seen
         seen.add(whole)
         lines.append(

@@ -27,6 +27,7 @@ from pegboard.bundle.archive import (
     read_bundle,
     read_info,
     rewrite_info,
+    tell_size,
     write_again,
     write_bundle,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "rewrite_info",
     "share_text",
     "sure_in_words",
+    "tell_size",
     "to_html",
     "to_markdown",
     "unknown_facts",

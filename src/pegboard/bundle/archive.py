@@ -51,6 +51,9 @@ _Part = TypeVar("_Part")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The zip format's first day: a date would make equal bundles differ."""
 _ZIP_MAGIC = b"PK\x03\x04"
+_LOCAL_BYTES, _ENTRY_BYTES, _END_BYTES = 30, 46, 22
+"""Of a zip's header before each member, of its entry in the directory, and of the end record,
+names aside (APPNOTE.TXT 4.3.7, 4.3.12, 4.3.16)."""
 
 # What zipfile raises on altered archives besides BadZipFile.
 _ZIP_ERRORS = (
@@ -187,6 +190,20 @@ def rewrite_info(path: str | Path, info: BundleInfo) -> None:
     write_again(path, bundle, info=info)
 
 
+def tell_size(path: str | Path) -> int:
+    """Let a bundle's figures say how large its file is; return that.
+
+    The size stands in the file whose size it is, so it is written until it holds.
+    """
+    path = Path(path)
+    for _ in range(4):
+        info, size = read_info(path), path.stat().st_size
+        if info.figures.get("size_bytes") == size:
+            break
+        rewrite_info(path, replace(info, figures={**info.figures, "size_bytes": size}))
+    return path.stat().st_size
+
+
 def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(members):
@@ -317,6 +334,7 @@ def _check_format(path: Path, archive: zipfile.ZipFile) -> int:
 def _checked_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     """Return the names of the members, which are those of the bundle's format."""
     number = _check_format(path, archive)
+    _check_layout(path, archive)
     required, optional = _MEMBERS[number], _OPTIONAL[number]
     names = archive.namelist()
     expected = (*required, *(name for name in optional if name in names))
@@ -324,6 +342,19 @@ def _checked_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
         found = ", ".join(sorted(names))[:200]
         raise _damaged(path, f"expected {', '.join(expected)}, found {found}")
     return expected
+
+
+def _check_layout(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse bytes that no checksum covers: before, between and after what was written."""
+    end = directory = 0
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        name = len(member.filename.encode())
+        if member.header_offset != end or member.extra or member.comment:
+            raise _damaged(path, f"there is something else before {member.filename}")
+        end += _LOCAL_BYTES + name + member.compress_size
+        directory += _ENTRY_BYTES + name
+    if archive.start_dir != end or path.stat().st_size != end + directory + _END_BYTES:
+        raise _damaged(path, "there is something else after its last part")
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:

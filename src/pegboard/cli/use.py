@@ -102,7 +102,11 @@ def verify_command(
 @click.argument("paths", nargs=-1, metavar="PATH…")
 @click.option("--files-from", metavar="FILE", help="A file with one path per line ('-': stdin).")
 @click.option(
-    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Candidates per photo."
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=3,
+    show_default=True,
+    help="Candidates per photo.",
 )
 @click.option(
     "--sets",
@@ -179,6 +183,7 @@ def predict_command(
     from pegboard.predict import Predictor
 
     _check_together(out, sort_into, resume=resume, overwrite=overwrite, yes=yes)
+    _check_form(out, sort_into, kind, sets, as_json=as_json)
     predictor = Predictor.load(bundle, threads=threads, sets=sets)
     named = Named(paths, files_from)
     if sort_into is not None:
@@ -218,6 +223,17 @@ def _check_together(
         raise click.UsageError("--yes goes with --sort-into DIR")
     if sort_into is not None and out is not None:
         raise click.UsageError("--sort-into and --out exclude each other; give one of them")
+
+
+def _check_form(
+    out: Path | None, sort_into: Path | None, kind: Any, sets: float | None, *, as_json: bool
+) -> None:
+    if sort_into is not None and kind is not None:
+        raise click.UsageError("--sort-into writes no rows, so it takes no --format")
+    if sort_into is not None and sets is not None:
+        raise click.UsageError("--sort-into puts a photo into one folder, so it takes no --sets")
+    if out is None and as_json and kind not in (None, "json"):
+        raise click.UsageError(f"--json and --format {kind} exclude each other; give one of them")
 
 
 def _may_show_bars(kind: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pegboard.bundle import BundleInfo, rewrite_info
+from pegboard.bundle import BundleInfo, rewrite_info, tell_size
 from pegboard.errors import BundleError, PegboardError
 from pegboard.finish import bundle
 from pegboard.leaderboard import ModelRow
@@ -76,15 +76,8 @@ def _baseline(run: ActiveRun, path: Path, validation: NDArray[np.int64]) -> dict
 
 
 def with_final_figures(row: ModelRow, deployed: Deployed, data: Mapping[str, Any]) -> ModelRow:
-    """Put a model's final figures into its bundle, and the bundle's size into the figures.
-
-    The size stands in the file whose size it is, so it is written until it holds.
-    """
+    """Put a model's final figures into its bundle, and the bundle's size into the figures."""
     known = {**data, "baseline": deployed.baseline}
-    path, info = deployed.path, replace(deployed.info, data=known)
-    for _ in range(4):
-        if row.size_bytes == path.stat().st_size:
-            break
-        row = replace(row, size_bytes=path.stat().st_size)
-        rewrite_info(path, replace(info, figures=row.to_json()))
-    return row
+    info = replace(deployed.info, data=known, figures=row.to_json())
+    rewrite_info(deployed.path, info)
+    return replace(row, size_bytes=tell_size(deployed.path))

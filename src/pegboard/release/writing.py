@@ -20,20 +20,28 @@ from pegboard.bundle import (
     Reference,
     compare_answers,
     read_bundle,
+    tell_size,
     unknown_facts,
     write_again,
 )
 from pegboard.bundle.deciding import coverage_and_risk
 from pegboard.bundle.graph import with_metadata
-from pegboard.calibrate import UNKNOWN_SHARE, sure_limits
+from pegboard.calibrate import (
+    NEVER_SURE,
+    SURE_PRECISION,
+    UNKNOWN_SHARE,
+    set_limits,
+    sure_limits,
+)
 from pegboard.errors import BundleError, PegboardError, RunFolderError
-from pegboard.evaluate import read_predictions
+from pegboard.evaluate import Predictions, evaluate, read_predictions
 from pegboard.files import atomic_path
+from pegboard.manifest import read_manifest
 from pegboard.progress import Progress
 from pegboard.release.neighbours import with_neighbours
 from pegboard.release.quantise import CALIBRATION, layers_by_error, quantise
 from pegboard.release.reopened import Reopened, reopened
-from pegboard.runs import RunFolder, slug_of
+from pegboard.runs import RunFolder, read_json, slug_of
 from pegboard.settings import check_wrong_at_most
 
 EXPORTS: Sequence[str] = ("pegboard", "pegboard-int8", "onnx", "onnx-int8")
@@ -117,6 +125,7 @@ def export_model(
     if kind == "onnx":
         return _written(target, plain_onnx(bundle))
     write_again(target, bundle)
+    tell_size(target)
     return target
 
 
@@ -157,11 +166,18 @@ def _bundle_of(run: Path, model: str) -> Path:
 
 def _with_risk(run: Path, bundle: Bundle, wrong_at_most: float) -> Bundle:
     """Return the bundle with another threshold for sure, from the answers on validation."""
-    answers = read_predictions(RunFolder(run).model(bundle.info.slug).predictions, {})
+    folder = RunFolder(run)
+    if read_json(folder.run).get("settings", {}).get("folds"):
+        raise PegboardError(
+            "--wrong-at-most: this run is a cross-validation, whose answers are those of several "
+            "models; compare without --folds to have one model's own"
+        )
+    groups = {row.path: row.group or row.path for row in read_manifest(folder.manifest)}
+    answers = read_predictions(folder.model(bundle.info.slug).predictions, groups)
     if "validation" not in answers:
         raise RunFolderError(f"{run} does not hold the answers on validation photos")
     found = answers["validation"]
-    limits = sure_limits(found.probabilities, found.labels, wrong_at_most)
+    limits = sure_limits(found.probabilities, found.labels, wrong_at_most, found.groups)
     info = replace(bundle.info, thresholds=limits)
     # What it came to on test photos was with the other threshold.
     if (kept := bundle.answers) is not None:
@@ -197,7 +213,8 @@ def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
             raise BundleError(complaint)
         progress.message(f"note: {complaint.partition('; nothing')[0]}; written all the same")
         parity = replace(parity, forced=True)
-    changed = replace(info, parity=parity, graph={})
+    figures = _figures_of(opened, tested, sight.probabilities)
+    changed = replace(info, parity=parity, graph={}, figures=figures, **_limits(opened, network))
     likeness, strangeness = bundle.likeness, None
     if likeness is not None and sight.features is not None:
         likeness, above = _learn_again(opened, network)
@@ -209,6 +226,43 @@ def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
     inputs = bundle.reference.inputs(info.input)
     reference = Reference(bundle.reference.grids, network.probabilities(inputs))
     return replace(bundle, info=changed, model=model, reference=reference, likeness=likeness)
+
+
+def _figures_of(opened: Reopened, tested: Any, probabilities: Any) -> dict[str, Any]:
+    """Return the figures of the network in INT8; what it costs was measured of the other one."""
+    rows = [opened.photos.rows[index] for index in tested]
+    answers = Predictions(
+        paths=[row.path for row in rows],
+        labels=opened.labels[tested],
+        probabilities=np.asarray(probabilities, np.float64),
+        classes=opened.bundle.info.classes,
+        groups=[row.group or row.path for row in rows],
+    )
+    gone = dict.fromkeys(_OF_THE_FLOAT_NETWORK)
+    return dict(opened.bundle.info.figures) | gone | evaluate(answers).to_json() | {"seeds": []}
+
+
+_OF_THE_FLOAT_NETWORK = (
+    *("validation_accuracy", "validation_macro_f1", "latency_ms_p50", "latency_ms_p95"),
+    *("images_per_second", "peak_memory_bytes", "mean", "sd"),
+)
+
+
+def _limits(opened: Reopened, network: Network) -> dict[str, Any]:
+    """Return how sure is sure, and how probable a class left open: by the answers in INT8."""
+    thresholds = opened.bundle.info.thresholds
+    if opened.is_pooled:  # no photo is left that shows it
+        return {"thresholds": {**thresholds, "sure": NEVER_SURE}, "sets": {}}
+    indices = opened.indices("validation")
+    probabilities = opened.answered(network, indices).probabilities.astype(np.float64)
+    labels = opened.labels[indices]
+    rows = [opened.photos.rows[index] for index in indices]
+    wrong_at_most = 1 - (thresholds.get("precision") or SURE_PRECISION)
+    groups = [row.group or row.path for row in rows]
+    return {
+        "thresholds": sure_limits(probabilities, labels, wrong_at_most, groups),
+        "sets": {"n": len(labels), "least": set_limits(probabilities, labels)},
+    }
 
 
 def _mixed(opened: Reopened, calibration: Any, progress: Progress) -> tuple[bytes, list[str]]:

@@ -20,11 +20,9 @@ from typing import IO
 from pegboard.errors import SourceError, UnusableImage
 from pegboard.images import HEAD_BYTES, sniff
 from pegboard.photos import Entry, LeftOut, Listing, Reason
+from pegboard.reading import MAX_FILE_BYTES, read_file, read_stream
 from pegboard.sources.base import (
-    MAX_FILE_BYTES,
     is_hidden,
-    read_file,
-    refuse_large,
     short_name,
     shown,
 )
@@ -156,10 +154,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading
     def read() -> bytes:
         # One file position is shared by all threads; decoding, the long part, is outside.
         with lock, archive.open(info) as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            refuse_large(data[:HEAD_BYTES], len(data))
-        return data
+            return read_stream(opened)
 
     encrypted = bool(info.flag_bits & 1)
     problem: tuple[Reason, str] | None = ("unreadable", "encrypted") if encrypted else None

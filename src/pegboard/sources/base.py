@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import re
-import stat
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from pegboard.errors import UnusableImage
-from pegboard.images import HEAD_BYTES, sniff
 from pegboard.photos import SplitName
-
-MAX_FILE_BYTES = 512 * 2**20
-"""Larger files and archive members are not read: no photo within the pixel limit needs it."""
 
 
 @dataclass(frozen=True)
@@ -66,34 +59,6 @@ def short_name(text: str) -> str:
 def is_hidden(parts: Sequence[str]) -> bool:
     """Whether a path lies in a dot folder, is a dot file, or is macOS archive litter."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def read_file(path: Path) -> bytes:
-    """Return a file's bytes.
-
-    Raises
-    ------
-    OSError
-        When it cannot be read.
-    UnusableImage
-        ``unreadable`` for a device or pipe (opening one could wait for ever); for a file
-        over :data:`MAX_FILE_BYTES` what its first bytes say, or ``too-large``.
-    """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise UnusableImage("unreadable", "not a regular file")
-    with path.open("rb") as file:
-        if status.st_size > MAX_FILE_BYTES:
-            refuse_large(file.read(HEAD_BYTES), status.st_size)
-        return file.read()
-
-
-def refuse_large(head: bytes, size: int) -> None:
-    """Raise UnusableImage for a file or member of ``size`` bytes that starts with ``head``."""
-    sniff(head)
-    raise UnusableImage(
-        "too-large", f"{size / 2**20:,.0f} MB; at most {MAX_FILE_BYTES // 2**20} MB are read"
-    )
 
 
 def shown(path: str) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pegboard.photos import Entry, LeftOut, Listing
-from pegboard.sources.base import is_hidden, read_file, short_name, shown, unshown
+from pegboard.reading import read_file
+from pegboard.sources.base import is_hidden, short_name, shown, unshown
 from pegboard.sources.layout import tree_layout
 
 OWN_FOLDERS = frozenset(("pegboard-runs", "pegboard-demo", "pegboard-check"))

@@ -14,8 +14,9 @@ from PIL import Image
 from pegboard.errors import InputError
 from pegboard.images import image_bytes
 from pegboard.photos import SPLITS, Entry, Listing, Pixels, SplitName
+from pegboard.reading import read_file
 from pegboard.sources.arrays import as_images, as_uint8
-from pegboard.sources.base import class_label, read_file, shown
+from pegboard.sources.base import class_label, shown
 
 Given = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 """One photo: its file's name or contents, a Pillow image, or ``(h, w)`` or ``(h, w, c)`` uint8."""

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from pegboard.errors import SourceError, require_extra
 from pegboard.photos import Entry, LeftOut, Listing, Pixels, Source, SplitName
+from pegboard.reading import read_file
 from pegboard.sources.base import (
     SourceOptions,
     class_label,
-    read_file,
     short_name,
     shown,
     split_name,
