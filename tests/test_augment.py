@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegboard.augment import augment, cutmix, shrink
+from pegboard.augment import augment, cutmix, shrink, within
 from pegboard.recipes import PHOTO_LIGHT, Augmentation
 
 
@@ -149,3 +150,13 @@ def test_shrunk_photos_keep_their_light_and_fit_a_backbone(side: int, scale: flo
     assert small.shape[2] % 32 == 0 or small.shape == images.shape
     assert small.shape[2] >= min(side, 32)
     assert torch.allclose(small, torch.tensor(light), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (9, 30)])
+def test_the_border_is_continued_alike_on_every_device(size: tuple[int, int]) -> None:
+    """Where there is no kernel for it, the grid ends at the border instead."""
+    images = torch.rand(3, 1, *size)
+    grid = 3 * torch.rand(3, *size, 2) - 1.5
+    expected = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    found = F.grid_sample(images, within(grid, images), align_corners=False)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pegboard.backdrops import Objects
 from pegboard.backgrounds import object_mask
+from pegboard.budget import Budget
+from pegboard.errors import BudgetSpent
 
 SIDE = 95
 """Odd, so that bits do not fill bytes."""
@@ -54,3 +59,8 @@ def test_nothing_is_replaced_at_no_share() -> None:
     found = Objects.of(whole, range(3))
     shown = found.before_others(whole, range(3), 0.0, np.random.default_rng(0))
     assert np.array_equal(shown, whole)
+
+
+def test_looking_for_objects_ends_with_the_budget() -> None:
+    with pytest.raises(BudgetSpent):
+        Objects.of(photos(), range(len(photos())), budget=Budget(1, started=time.monotonic() - 2))

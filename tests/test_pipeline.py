@@ -25,10 +25,11 @@ from sklearn import metrics
 from conftest import draw_photo
 from pegboard.bundle import read_bundle
 from pegboard.cli import run
+from pegboard.errors import SourceError
 from pegboard.evidence import Evidence
 from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import read_manifest
-from pegboard.prepare import prepare
+from pegboard.prepare import _each_class_in_turn, prepare
 from pegboard.runs import HISTORY_COLUMNS, RunFolder, read_json
 from pegboard.settings import CompareSettings
 
@@ -644,3 +645,38 @@ def test_small_pictures_get_small_nets_unless_told_otherwise() -> None:
 def test_photos_get_transfer_learning(photo_folder: Callable[..., Path]) -> None:
     prepared = prepare(CompareSettings(source=str(photo_folder()), previous="none"))
     assert [name.typed for name in prepared.names] == ["probe", "efficientnet_lite0"]
+
+
+def test_the_fit_is_chosen_on_every_class_however_rare(photo_folder: Callable[..., Path]) -> None:
+    folder = photo_folder(60, ("disc", "cross"))
+    for file in sorted((folder / "cross").iterdir())[6:]:
+        file.unlink()
+    prepared = prepare(CompareSettings(source=str(folder), previous="none"))
+    for seed in range(20):
+        drawn = _each_class_in_turn(prepared, "train", 8, np.random.default_rng(seed))
+        assert Counter(prepared.labels[drawn].tolist()) == {0: 4, 1: 4}
+        assert set(drawn.tolist()) <= set(prepared.indices("train").tolist())
+    everything = _each_class_in_turn(prepared, "train", 10**6, np.random.default_rng(0))
+    assert sorted(everything.tolist()) == prepared.indices("train").tolist()
+
+
+def test_a_given_split_that_teaches_nothing_is_refused(
+    photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos = photo_folder(4, ("disc", "cross"))
+    shutil.copytree(photos / "disc", tmp_path / "one" / "train" / "disc")
+    shutil.copytree(photos, tmp_path / "one" / "test")
+    for file in (tmp_path / "one" / "test" / "disc").iterdir():
+        file.unlink()
+    new = draw_photo("disc", np.random.default_rng(9))
+    new.save(tmp_path / "one" / "test" / "disc" / "new.png")
+    with pytest.raises(SourceError, match=r"at least two classes, found 1 \(disc\)"):
+        prepare(CompareSettings(source=str(tmp_path / "one"), previous="none"))
+    lines = ["path,label,split,group"]
+    for label in ("disc", "cross"):
+        for number, file in enumerate(sorted((photos / label).iterdir())):
+            split = "train" if number == 0 else "test"
+            lines.append(f"{file},{label},{split},{label}{number}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    with pytest.raises(SourceError, match="no photos are left to validate with"):
+        prepare(CompareSettings(source=str(tmp_path / "table.csv"), previous="none"))

@@ -100,7 +100,28 @@ def test_patience_ends_a_phase(digits: TrainingData) -> None:
     phase = Phase(epochs=50, patience=1, learning_rate=0.2, schedule="constant", watch="loss")
     state = trainer(digits, replace(RECIPE, phases=(phase,))).fit()
     assert len(state.history) < 50
-    assert len(state.history) - state.best_epoch == 2
+    assert len(state.history) - state.best_epoch == 1  # as Keras counts
+
+
+@pytest.mark.parametrize("epoch", [-1, 0], ids=["the last of the phase", "the one after"])
+def test_a_training_resumed_after_it_lost_patience_equals_an_uninterrupted_one(
+    digits: TrainingData, tmp_path: Path, epoch: int
+) -> None:
+    impatient = Phase(epochs=50, patience=1, learning_rate=0.2, schedule="constant", watch="loss")
+    phases = replace(RECIPE, phases=(impatient, Phase(epochs=2, learning_rate=1e-3)))
+    whole = trainer(digits, phases)
+    expected = whole.fit().history
+    first_phase = len(expected) - 2
+    stops = StopAfter(checkpoint_in(tmp_path), first_phase + 1 + epoch)
+    with pytest.raises(Killed):
+        trainer(digits, phases, checkpoint=stops).fit()
+    resumed = trainer(digits, phases, checkpoint=checkpoint_in(tmp_path))
+    assert [r.val_loss for r in resumed.fit().history] == [r.val_loss for r in expected]
+    assert torch.equal(weights_of(whole.module), weights_of(resumed.module))
+
+
+def checkpoint_in(folder: Path) -> FileCheckpoint:
+    return FileCheckpoint(folder / "c.safetensors", "this job", every=0)
 
 
 class Killed(Exception):
@@ -138,12 +159,10 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     whole = trainer(digits, two_phases)
     expected = whole.fit()
 
-    def checkpoint() -> FileCheckpoint:
-        return FileCheckpoint(tmp_path / "c.safetensors", "this job", every=0)
-
     with pytest.raises(Killed):
-        trainer(digits, two_phases, checkpoint=StopAfter(checkpoint(), stop_after)).fit()
-    resumed = trainer(digits, two_phases, checkpoint=checkpoint())
+        stops = StopAfter(checkpoint_in(tmp_path), stop_after)
+        trainer(digits, two_phases, checkpoint=stops).fit()
+    resumed = trainer(digits, two_phases, checkpoint=checkpoint_in(tmp_path))
     state = resumed.fit()
     assert torch.equal(weights_of(whole.module), weights_of(resumed.module))
     assert [r.val_loss for r in state.history] == [r.val_loss for r in expected.history]
@@ -209,16 +228,18 @@ def test_only_what_is_trained_on_stands_before_other_backgrounds() -> None:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
 def test_a_step_in_parts_has_the_gradient_of_the_whole_batch(
-    digits: TrainingData, monkeypatch: pytest.MonkeyPatch, share: float
+    digits: TrainingData, monkeypatch: pytest.MonkeyPatch, share: float, *, weighted: bool
 ) -> None:
     """Without dropout and batch norm nothing but rounding tells them apart."""
+    weights = np.geomspace(0.1, 10, 10).astype(np.float32) if weighted else None
 
     def gradient(values: int) -> tuple[torch.Tensor, torch.Tensor]:
         monkeypatch.setattr("pegboard.train.STEP_VALUES", values)
         torch.manual_seed(0)
         module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        fitter = trainer(digits, module=module)
+        fitter = trainer(digits, module=module, class_weights=weights)
         monkeypatch.setattr(
             fitter, "_mix", lambda inputs: (inputs, torch.arange(len(inputs)).flip(0), share)
         )

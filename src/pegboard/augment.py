@@ -137,13 +137,29 @@ def _shift(images: Tensor, largest: float, generator: torch.Generator) -> Tensor
     return by_pixel.permute(0, 3, 1, 2)
 
 
+def _sample_to_border(images: Tensor, grid: Tensor) -> Tensor:
+    """Sample, the border continued: also where the device has no kernel for that (MPS)."""
+    if images.device.type != "mps":
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(images, within(grid, images), align_corners=False)
+
+
+def within(grid: Tensor, images: Tensor) -> Tensor:
+    """Return a sampling grid that goes no further than the middles of the outermost pixels."""
+    height, width = images.shape[2:]
+    most = 1 - 1 / torch.tensor([width, height], dtype=grid.dtype, device=grid.device)
+    return torch.minimum(torch.maximum(grid, -most), most)
+
+
 def _move(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
     theta = _affine(len(images), how, generator).to(images.device, images.dtype)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     # Grey pictures mostly have one even background, which the border continues; the border of
     # a photo smeared outwards would be a streak that no photo has, so photos are reflected.
-    padding = "border" if images.shape[1] == 1 else "reflection"
-    moved = F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
+    if images.shape[1] == 1:
+        moved = _sample_to_border(images, grid)
+    else:
+        moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     if not how.even:
         return moved
     beyond = (grid.abs() > 1).any(dim=3)[:, None]

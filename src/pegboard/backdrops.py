@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pegboard.backgrounds import Plane, before, object_mask
+from pegboard.budget import Budget
+from pegboard.memory import let_pages_go
 from pegboard.photos import Pixels
 from pegboard.progress import Step
+
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,17 @@ class Objects:
         indices: Sequence[int] | NDArray[np.int64],
         *,
         threads: int = 1,
+        budget: Budget | None = None,
         step: Step | None = None,
     ) -> Objects:
-        """Look for the object in some photos of an array ``(N, H, W, C)`` uint8."""
+        """Look for the object in some photos of an array ``(N, H, W, C)`` uint8.
+
+        Raises
+        ------
+        BudgetSpent
+            When the time runs out.
+        """
+        budget = budget or Budget()
 
         def packed(index: int) -> NDArray[np.uint8] | None:
             mask = object_mask(photos[index])
@@ -50,11 +62,15 @@ class Objects:
 
         masks = {}
         with ThreadPoolExecutor(threads) as pool:
-            for index, mask in zip(indices, pool.map(packed, indices), strict=True):
-                if mask is not None:
-                    masks[int(index)] = mask
-                if step:
-                    step.advance()
+            for start in range(0, len(indices), _AT_ONCE):
+                budget.check()
+                part = indices[start : start + _AT_ONCE]
+                for index, mask in zip(part, pool.map(packed, part), strict=True):
+                    if mask is not None:
+                        masks[int(index)] = mask
+                    if step:
+                        step.advance()
+                let_pages_go(photos)
         return cls(masks)
 
     def before_others(

@@ -264,7 +264,9 @@ def _traits(job: Job, task: Task, indices: NDArray[np.int64]) -> NDArray[np.floa
 
 def _check_backbone(job: Job, task: Task, module: Any, answers: Answers) -> None:
     some = np.unique(np.linspace(0, len(task.test) - 1, TORCH_PHOTOS).astype(int))
-    logits = predict_logits(job, module, task.photos.take(task.test[some], job.spec))
+    # A few photos, and of all devices the one whose rounding is the exported model's.
+    on_cpu = replace(job, device="cpu")
+    logits = predict_logits(on_cpu, module, task.photos.take(task.test[some], job.spec))
     whole = apply_temperature(logits, answers.temperature)
     largest = np.abs(whole - answers.test.probabilities[some]).max()
     Parity(len(some), float(largest), agreement=1.0).check()

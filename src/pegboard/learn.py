@@ -221,6 +221,7 @@ def predict_logits(
 ) -> NDArray[np.float64]:
     """Return logits ``(N, classes)`` for fitted photos ``(N, H, W, C)``, computed in float32."""
     device = choose_device(job.device)
+    torch.set_num_threads(step_threads(job, module))  # another model may have had another number
     prepare = photo_preparation(job.spec, job.recipe.augmentation, device)
     with (progress or Progress()).step(title, len(pixels)) as bar:
         logits = logits_of(module.to(device), pixels, prepare, progress=bar)
@@ -323,7 +324,7 @@ def _by_gradient(
     device = choose_device(job.device)
     objects = None
     if job.recipe.augmentation.backdrop:
-        objects = _objects(pixels, task.train, job.threads or default_threads(), progress)
+        objects = _objects(pixels, task.train, job.threads or default_threads(), budget, progress)
     data = TrainingData(
         pixels, task.labels, task.train, task.validation, len(task.classes), objects
     )
@@ -340,10 +341,10 @@ def _by_gradient(
 
 
 def _objects(
-    pixels: Pixels, indices: NDArray[np.int64], threads: int, progress: Progress
+    pixels: Pixels, indices: NDArray[np.int64], threads: int, budget: Budget, progress: Progress
 ) -> Objects:
     with progress.step("objects before their backgrounds", len(indices)) as step:
-        return Objects.of(pixels, indices, threads=threads, step=step)
+        return Objects.of(pixels, indices, threads=threads, budget=budget, step=step)
 
 
 def _on_features(

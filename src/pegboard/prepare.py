@@ -204,6 +204,7 @@ def prepare(
         previous=previous,
         allow_leaks=settings.allow_leaks,
     )
+    _check_trainable(split, settings)
     native = native_shape(split.photos)
     if origin:
         check_photos(origin, split.photos)
@@ -232,6 +233,22 @@ def prepare(
         changes=changes,
         origin=origin,
     )
+
+
+def _check_trainable(split: Split, settings: CompareSettings) -> None:
+    """Refuse a split that nothing can be learnt from, which only a given one is."""
+    classes = sorted({row.label for row in split.rows if row.split == "train"})
+    if len(classes) < 2:
+        raise SourceError(
+            f"expected training photos of at least two classes, found {len(classes)} "
+            f"({', '.join(classes) or 'none'}); put photos of the others into train"
+        )
+    if not settings.folds and all(row.split != "validation" for row in split.rows):
+        raise SourceError(
+            "no photos are left to validate with: in train, all photos of a class are one group "
+            "(copies, or one value of --group-column); add photos of other groups, or give "
+            "validation photos"
+        )
 
 
 def _imbalance(split: Split, settings: CompareSettings) -> list[str]:
@@ -445,8 +462,8 @@ def _fit_scores(
     progress: Progress,
 ) -> dict[Fit, float]:
     chance = np.random.default_rng(settings.split_seed)
-    train = chance.permutation(prepared.indices("train"))[:FIT_TRAIN]
-    validation = chance.permutation(prepared.indices("validation"))[:FIT_VALIDATION]
+    train = _each_class_in_turn(prepared, "train", FIT_TRAIN, chance)
+    validation = _each_class_in_turn(prepared, "validation", FIT_VALIDATION, chance)
     name = parse_model_name("probe")
     scores: dict[Fit, float] = {}
     # Letterbox first: it loses nothing of the photo, so it wins ties.
@@ -464,6 +481,18 @@ def _fit_scores(
             len(prepared.classes),
         )  # fmt: skip
     return scores
+
+
+def _each_class_in_turn(
+    prepared: Prepared, split: SplitName, count: int, chance: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw photos of a split; of a rare class as many as of the others, while there are any."""
+    drawn = chance.permutation(prepared.indices(split))
+    labels = prepared.labels[drawn]
+    turn = np.empty(len(drawn), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange(np.count_nonzero(labels == label))
+    return np.asarray(drawn[np.argsort(turn, kind="stable")[:count]])
 
 
 def _items(

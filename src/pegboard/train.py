@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -266,6 +266,10 @@ class Trainer:
         if loaded is None:
             return None
         self.state, optimizer_state = loaded
+        if self.state.average is not None:  # it is updated along with weights on the device
+            self.state.average = {
+                name: value.to(self.device) for name, value in self.state.average.items()
+            }
         return optimizer_state
 
     def _steps_per_epoch(self) -> int:
@@ -282,10 +286,13 @@ class Trainer:
             optimizer.load_state_dict(optimizer_state)
         elif self.state.phase != number:
             self.state.phase, self.state.phase_epoch, self.state.waited = number, 0, 0
-        while self.state.phase_epoch < phase.epochs and not self._stopped:
+        while self._goes_on(phase):
             self._run_epoch(phase, optimizer, bar)
-            if phase.patience is not None and self.state.waited > phase.patience:
-                break
+
+    def _goes_on(self, phase: Phase) -> bool:
+        """Whether a phase has another epoch: asked before each, so a resumed one ends as well."""
+        is_patient = phase.patience is None or self.state.waited < max(1, phase.patience)
+        return self.state.phase_epoch < phase.epochs and is_patient and not self._stopped
 
     def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -355,12 +362,16 @@ class Trainer:
     ) -> tuple[Tensor, Tensor]:
         inputs, labels = self.prepare(batch, True, self._generator), labels.to(self.device)
         inputs, partners, share = self._mix(shrink(inputs, scale))
-        others = labels[partners.to(self.device)]
+        mixed = ((labels, share), (labels[partners.to(self.device)], 1 - share))
         optimizer.zero_grad(set_to_none=True)
         losses, logits = [], []
         for part in parts_of_step(inputs):
-            targets = ((labels[part], share), (others[part], 1 - share))
-            loss, answered = self._backward(inputs[part], targets, of=len(labels))
+            targets = [
+                (given[part], share * self._weight_in(given, part))
+                for given, share in mixed
+                if share
+            ]
+            loss, answered = self._backward(inputs[part], targets)
             losses.append(loss)
             logits.append(answered)
         self.scaler.step(optimizer)
@@ -368,18 +379,25 @@ class Trainer:
         self._average()
         return torch.stack(losses).sum(), torch.cat(logits)
 
-    def _backward(
-        self, inputs: Tensor, targets: Sequence[tuple[Tensor, float]], *, of: int
-    ) -> tuple[Tensor, Tensor]:
-        """Add the gradient of a part of a batch of ``of`` photos.
+    def _weight_in(self, labels: Tensor, part: slice) -> float | Tensor:
+        """Return the share that a part of a batch has in the mean loss over the whole batch."""
+        if self.loss.weight is None:
+            return len(labels[part]) / len(labels)
+        weights = self.loss.weight[labels]
+        return weights[part].sum() / weights.sum()
 
-        Targets are labels with their shares of the photos. Returned are what the part adds to the
-        batch's loss, and its logits.
+    def _backward(
+        self, inputs: Tensor, targets: Sequence[tuple[Tensor, float | Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradient of a part of a batch.
+
+        Targets are labels with what their mean loss counts in that of the batch. Returned are what
+        the part adds to the batch's loss, and its logits.
         """
         with self._autocast():
             logits = self.module(inputs).float()
-        losses = [share * self.loss(logits, labels) for labels, share in targets if share]
-        loss: Any = torch.stack(losses).sum() * (len(inputs) / of)
+        losses = [share * self.loss(logits, labels) for labels, share in targets]
+        loss: Any = torch.stack(losses).sum()
         self.scaler.scale(loss).backward()
         return loss.detach(), logits.detach()
 
@@ -558,6 +576,17 @@ def evaluation_batch(inputs: NDArray[Any], device: torch.device) -> int:
     return int(np.clip(values // inputs[0].size, 8, 1024))
 
 
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Have NVIDIA GPUs convolve float32 in float32: by default PyTorch lets them round to TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def logits_of(
     module: nn.Module, inputs: NDArray[Any], prepare: Prepare, *, progress: Step | None = None
 ) -> NDArray[np.float64]:
@@ -566,10 +595,10 @@ def logits_of(
     generator = torch.Generator()
     parts = []
     size = evaluation_batch(inputs, next(module.parameters()).device)
-    with torch.inference_mode():
+    with torch.inference_mode(), without_tf32():
         for start in range(0, len(inputs), size):
             batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + size]))
-            parts.append(module(prepare(batch, False, generator)).double().cpu())
+            parts.append(module(prepare(batch, False, generator)).cpu().double())
             let_pages_go(inputs)
             if progress:
                 progress.advance(len(batch))
