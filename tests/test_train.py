@@ -159,8 +159,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     whole = trainer(digits, two_phases)
     expected = whole.fit()
 
+    stops = StopAfter(checkpoint_in(tmp_path), stop_after)
     with pytest.raises(Killed):
-        stops = StopAfter(checkpoint_in(tmp_path), stop_after)
         trainer(digits, two_phases, checkpoint=stops).fit()
     resumed = trainer(digits, two_phases, checkpoint=checkpoint_in(tmp_path))
     state = resumed.fit()
