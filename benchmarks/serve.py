@@ -50,6 +50,7 @@ from PIL import Image
 from harness import (
     DATA,
     PROGRAM,
+    RESULTS,
     options,
     ratio,
     run_pegboard,
@@ -88,7 +89,9 @@ def main() -> None:
         result = speed(bundle, photos, given)
         if not given.only_speed:
             result |= endurance(bundle, photos, given)
-        write_result("serve_speed" if given.only_speed else "serve", given, result)
+        elif not (given.json or given.quick):
+            given.json = RESULTS / "serve_speed.json"
+        write_result("serve", given, result)
 
 
 def speed(bundle: Path, photos: Sequence[bytes], given: argparse.Namespace) -> dict[str, Any]:
