@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pegboard"
 # A module may import only modules that stand before it (a package's own modules may import
 # one another: they are one layer).
 ORDER = [
-    *("errors", "photos", "budget", "progress", "files", "memory", "threads", "cache"),
+    *("errors", "photos", "budget", "progress", "files", "memory", "threads", "cache", "sampling"),
     *("metrics", "thresholds"),
     *("images", "pictures", "occlusion", "reading", "sources", "intake", "nearest"),
     *("alignment", "duplicates", "backgrounds", "backdrops"),

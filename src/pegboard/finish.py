@@ -41,6 +41,7 @@ from pegboard.models.registry import parse_model_name
 from pegboard.photos import Pixels
 from pegboard.progress import Progress
 from pegboard.runs import ModelFolder
+from pegboard.sampling import evenly
 from pegboard.train import choose_device
 
 PARITY_BATCH = 64
@@ -218,24 +219,18 @@ def _learn_unknown(
     exported: Exported, module: Any, job: Job, task: Task, temperature: float
 ) -> tuple[Likeness, float]:
     """Learn from training photos what is known; the limit is set on validation photos."""
-    train = _some(task.train, MOST_STUDIED)
+    train = evenly(task.train, MOST_STUDIED)
     if job.recipe.method == "gradient":
         seen = _sight(exported, job, task, train)
-        validation = _sight(exported, job, task, _some(task.validation, MOST_STUDIED))
+        validation = _sight(exported, job, task, evenly(task.validation, MOST_STUDIED))
         features, traits = seen.features, seen.traits
     else:
         # What a head was trained on is at hand; only the pixels are looked at again.
         features = last_features(job, module, task, train)
-        traits = _traits(job, task, _some(task.train, MOST_LOOKED_AT))
+        traits = _traits(job, task, evenly(task.train, MOST_LOOKED_AT))
         validation = _sight_of_head(module, job, task, temperature)
     assert features is not None
     return Likeness.learned(features, task.labels[train], traits, validation, UNKNOWN_SHARE)
-
-
-def _some(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most so many, spread evenly."""
-    places = np.linspace(0, len(indices) - 1, min(len(indices), most))
-    return np.asarray(indices[np.round(places).astype(int)])
 
 
 def _pixels(job: Job, task: Task, indices: NDArray[np.int64]) -> Iterator[Pixels]:
@@ -252,7 +247,7 @@ def _sight(exported: Exported, job: Job, task: Task, indices: NDArray[np.int64])
 
 def _sight_of_head(module: Any, job: Job, task: Task, temperature: float) -> Sight:
     """Return what a head on features makes of validation photos, without the backbone."""
-    indices = _some(task.validation, MOST_LOOKED_AT)
+    indices = evenly(task.validation, MOST_LOOKED_AT)
     features = last_features(job, module, task, indices)
     answers = apply_temperature(logits_on_last(module, features), temperature)
     return Sight(answers.astype(np.float32), features, _traits(job, task, indices))
@@ -263,7 +258,7 @@ def _traits(job: Job, task: Task, indices: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def _check_backbone(job: Job, task: Task, module: Any, answers: Answers) -> None:
-    some = np.unique(np.linspace(0, len(task.test) - 1, TORCH_PHOTOS).astype(int))
+    some = evenly(np.arange(len(task.test)), TORCH_PHOTOS)
     # A few photos, and of all devices the one whose rounding is the exported model's.
     on_cpu = replace(job, device="cpu")
     logits = predict_logits(on_cpu, module, task.photos.take(task.test[some], job.spec))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pegboard.sampling import evenly
+
 if TYPE_CHECKING:
     from pegboard.bundle.info import BundleInfo
 
@@ -57,7 +59,7 @@ class TestAnswers:
         strangeness: NDArray[np.float64] | None = None,
     ) -> TestAnswers:
         """Keep the answers to at most :data:`MOST` photos, spread evenly over those given."""
-        kept = np.unique(np.linspace(0, len(checksums) - 1, MOST).astype(int))
+        kept = evenly(np.arange(len(checksums)), MOST)
         keys = [key_of(checksums[index]) for index in kept]
         return cls(
             np.frombuffer(b"".join(keys), np.uint8).reshape(-1, _PREFIX),

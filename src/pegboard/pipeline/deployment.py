@@ -17,6 +17,7 @@ from pegboard.leaderboard import ModelRow
 from pegboard.pipeline.active_run import ActiveRun
 from pegboard.pipeline.training import Outcome
 from pegboard.predict import Predictor
+from pegboard.sampling import evenly
 from pegboard.speed import measure
 from pegboard.tallies import Answered, tallied
 
@@ -64,10 +65,10 @@ def deploy(run: ActiveRun, outcome: Outcome) -> Deployed | None:
 
 def _baseline(run: ActiveRun, path: Path, validation: NDArray[np.int64]) -> dict[str, Any]:
     """Count what some validation photos are like to a bundle, to tell later what has changed."""
-    places = np.linspace(0, len(validation) - 1, min(len(validation), BASELINE_PHOTOS))
     predictor = Predictor.load(path, run.threads)
     photos = [
-        predictor.fit(run.photos.payload(int(validation[place]))) for place in places.astype(int)
+        predictor.fit(run.photos.payload(int(index)))
+        for index in evenly(validation, BASELINE_PHOTOS)
     ]
     looked = zip(photos, predictor.look(photos), strict=True)
     return tallied(
