@@ -210,6 +210,17 @@ class TestJudge:
         assert verdicts.judged[3:].all()
         assert (verdicts.wrong[:3] == 0).all()
 
+    @pytest.mark.parametrize("few", [1, 2, LEAST - 1])
+    def test_a_class_of_few_photos_casts_no_doubt_on_others(self, few: int) -> None:
+        features, truth = clouds(photos=60)
+        without = judge(features, truth, alone(truth))
+        strange = 10 * np.random.default_rng(0).normal(size=(few, features.shape[1]))
+        labels = np.concatenate((np.zeros(few, int), truth + 1))  # the first one by name
+        found = judge(np.concatenate((strange.astype(np.float32), features)), labels, alone(labels))
+        assert np.array_equal(found.wrong[few:], without.wrong)
+        assert np.array_equal(found.other[few:], without.other + 1)
+        assert found.count == without.count
+
     def test_copies_do_not_make_a_class_larger(self) -> None:
         labels = np.repeat([0, 1], [10, 3 * LEAST])
         groups = np.concatenate((np.arange(10), 10 + np.arange(3 * LEAST) // 4))

@@ -87,7 +87,7 @@ class TestReading:
             read_corrections(path)
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(PegboardError, match="cannot be read: No such file"):
+        with pytest.raises(PegboardError, match="no such file; pegboard review writes it"):
             read_corrections(tmp_path / "none.csv")
 
 
@@ -240,6 +240,19 @@ class TestConflicts:
         one = Correction("drop", "cat/twin.jpg", "s1", "cat", "")
         after = apply_corrections(self.intake(equal_files=equal_files), [one])
         assert self.used(after) == {"dog/twin.jpg": "dog"}
+
+    def test_a_drop_leaves_equal_copies_in_the_same_class(self) -> None:
+        copies = [photo(f"cat/{name}.jpg", "s1", "p") for name in ("a", "b", "c")]
+        after = apply_corrections(
+            Intake([*copies, photo("dog/1.jpg", "s2")], []),
+            [Correction("drop", "cat/b.jpg", "s1", "cat", "")],
+        )
+        assert [one.path for one in after.photos] == ["cat/a.jpg", "cat/c.jpg", "dog/1.jpg"]
+
+    def test_a_drop_follows_a_photo_that_was_renamed(self) -> None:
+        moved = Intake([photo("cat/new.jpg", "s1"), photo("dog/1.jpg", "s2")], [])
+        after = apply_corrections(moved, [Correction("drop", "cat/old.jpg", "s1", "cat", "")])
+        assert [one.path for one in after.photos] == ["dog/1.jpg"]
 
     def test_both_copies_can_be_dropped(self) -> None:
         both = [

@@ -223,6 +223,13 @@ class TestNames:
         with pytest.raises(RunFolderError, match="there are none"):
             find_run("x", Path("nowhere"))
 
+    def test_a_folder_that_is_there_does_not_stand_for_a_run_of_that_name(self) -> None:
+        """A folder of photos is called what the name of its runs begins with."""
+        (RUNS / "shapes-1").rename(RUNS / "forms-1")
+        Path("forms").mkdir()
+        with pytest.raises(RunFolderError, match=r"forms is not a run folder .*forms-1"):
+            find_run("forms")
+
     def test_a_name_is_taken_before_what_it_starts(self) -> None:
         shutil.copytree(RUNS / "shapes-1", RUNS / "shapes")
         assert find_run("shapes").path == RUNS / "shapes"

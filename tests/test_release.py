@@ -200,6 +200,16 @@ def test_a_few_photos_say_nothing_of_points_lost(
     assert on.parity.n == 3
 
 
+def test_photos_it_may_have_learned_from_are_told(run: Path, photos: Path) -> None:
+    said = verify_bundle(bundle_of(run), photos)
+    assert said.on is not None
+    assert said.on.parity is not None
+    text = "\n".join(said.lines())
+    assert f"{said.on.parity.n} of these {said.on.n} are known to be its test photos" in text
+    with pytest.raises(PegboardError, match=rf"{PER_CLASS} files without a class; give the folder"):
+        verify_bundle(bundle_of(run), photos / "disc")
+
+
 def test_layers_that_are_kept_stay_in_float(run: Path, photos: Path) -> None:
     bundle = read_bundle(bundle_of(run))
     predictor = Predictor(bundle, 1)
@@ -266,6 +276,16 @@ def test_plain_onnx_says_what_it_is(run: Path, tmp_path: Path, to: str) -> None:
     parity = json.loads(told["parity"])
     assert parity["precision"] == ("int8" if to.endswith("int8") else "float32")
     assert parity["macro_f1_exported"] is not None
+
+
+@pytest.mark.parametrize(("to", "name"), [("pegboard", "a.onnx"), ("onnx-int8", "a.pegboard")])
+def test_a_name_of_the_other_format_is_refused(
+    run: Path, tmp_path: Path, to: str, name: str
+) -> None:
+    (tmp_path / name).write_text("the user's")
+    with pytest.raises(PegboardError, match="give --to"):
+        export_model(run, "cnn", to, tmp_path / name, force=True)
+    assert (tmp_path / name).read_text() == "the user's"
 
 
 # --- how sure is sure ------------------------------------------------------------------------

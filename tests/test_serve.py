@@ -244,9 +244,11 @@ class TestErrors:
     ) -> None:
         body = picture() if method == "POST" else None
         answer = client.ask(method, path, body)
-        answer.problem(status)
+        told = answer.problem(status)
         if status == 405:
             assert answer.headers["allow"]
+        if status in (404, 405):
+            assert "POST a photo to /v1/predict" in told["detail"]
 
     @pytest.mark.parametrize(
         ("sent", "status"),

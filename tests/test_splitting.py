@@ -113,7 +113,17 @@ class TestManifest:
             sum(counts.values()) for counts in data["counts"].values()
         )  # fmt: skip
         assert data["manifest"] == "m.csv"
-        assert "left out: lone/a.png: rare-class" in said.err
+        for path in ("lone/a.png", "disc/notes.txt", "disc/000.jpg", "cross/same.jpg"):
+            assert f"left out: {path}: " in said.err
+
+    @pytest.mark.parametrize("name", ["m.tsv", "m.parquet"])
+    def test_a_manifest_is_not_called_what_it_is_not(
+        self, split: Call, photo_folder: PhotoFolder, name: str
+    ) -> None:
+        said = split(photo_folder(), "--out", name)
+        assert said.code == 1
+        assert "a manifest is a CSV file; name it m.csv" in said.err
+        assert not Path(name).exists()
 
     def test_copies_stay_together(self, split: Call, photo_folder: PhotoFolder) -> None:
         photos = photo_folder(per_class=8)

@@ -26,8 +26,8 @@ from pegboard.trees import check_new_folder, class_folders, free_path, safe_name
 
 EXIT_LEAKS = 3
 
-_TOLD = ("bridges-splits", "label-conflict", "rare-class")
-"""Reasons that the split itself finds: told on the way, intake's are in the counts."""
+_TOLD_ONCE = ("bridges-splits", "rare-class")
+"""Reasons that hold for all photos of a group or class: the first speaks for them."""
 
 _MOST_TOLD = 10
 
@@ -158,13 +158,12 @@ def _as_told(entry: Entry, sha256: str) -> Photo:
 def _tell(warnings: Sequence[str], left_out: Sequence[LeftOut], progress: Progress) -> None:
     for warning in warnings:
         progress.message(f"note: {warning}")
-    # Photos of one rare class share one detail: the first speaks for them.
-    told: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str], LeftOut] = {}
     for item in left_out:
-        if item.reason in _TOLD:
-            told.setdefault((item.reason, item.detail), item.path)
-    for (reason, detail), path in list(told.items())[:_MOST_TOLD]:
-        progress.message(f"left out: {path}: {reason}: {detail}")
+        about = item.detail if item.reason in _TOLD_ONCE else item.path
+        told.setdefault((item.reason, about), item)
+    for item in list(told.values())[:_MOST_TOLD]:
+        progress.message(f"left out: {item.path}: {item.reason}: {item.detail}")
     if len(told) > _MOST_TOLD:
         progress.message(f"left out: and {len(told) - _MOST_TOLD} more (--json lists all)")
 
@@ -208,6 +207,8 @@ def _check_out(out: Path, source: Source) -> None:
     """Refuse, before photos are read, a manifest that cannot or must not be written."""
     if not out.absolute().parent.is_dir():
         raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if out.suffix.lower() in (".tsv", ".parquet", ".json", ".xlsx"):
+        raise PegboardError(f"--out {out}: a manifest is a CSV file; name it {out.stem}.csv")
     if str(out.resolve()) == source.location:
         raise PegboardError(f"--out {out} is the source itself; name another file")
     if out.is_file() and not is_manifest(out):

@@ -123,6 +123,11 @@ class Verification:
         )
         if on.parity is not None:
             yield f"here, exported against trained: {on.parity.words()}"
+            if on.parity.n < on.n:
+                yield (
+                    f"{on.parity.n} of these {on.n} are known to be its test photos; where others "
+                    "are photos that it learned from, this accuracy is too good"
+                )
         if on.abstention:
             yield _answered_words(on.abstention)
         if self.stored_accuracy is not None:
@@ -252,10 +257,14 @@ def measure_on(
             true.append(index[labels[path]])
             seen.append(one)
     if not true:
+        named = predictor.info.classes[:5]
+        alone = sum(entry.label is None for entry in source.listing().entries)
+        more = " …" * (len(predictor.info.classes) > len(named))
         raise PegboardError(
             f"--on {location}: expected photos in folders named like the model's classes "
-            f"({', '.join(predictor.info.classes[:5])} …), found {len(unusable)} unusable and "
-            f"{sum(unknown.values())} of other classes"
+            f"({', '.join(named)}{more}), found {len(unusable)} unusable, {sum(unknown.values())} "
+            f"of other classes and {alone} files without a class; give the folder that holds the "
+            "class folders"
         )
     answers, known = np.stack([one.probabilities for one in seen]), np.array(true)
     confusion = confusion_matrix(known, answers.argmax(axis=1), len(index))

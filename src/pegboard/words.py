@@ -43,7 +43,7 @@ _REASONS = {
     "label-conflict": ("under two labels", "under two labels"),
     "bridges-splits": ("joining two splits", "joining two splits"),
     "pegboard-output": ("written by pegboard", "written by pegboard"),
-    "excluded": ("of an excluded class", "of excluded classes"),
+    "excluded": ("excluded or dropped", "excluded or dropped"),
 }
 
 

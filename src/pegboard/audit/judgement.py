@@ -9,7 +9,8 @@ as examples as far as their labels are believed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,25 @@ class Verdicts:
     low: float
     high: float
 
+    def spread_over(self, count: int, places: IntArray, classes: IntArray) -> Verdicts:
+        """Return the same of ``count`` labels, of which those at ``places`` were judged.
+
+        ``classes`` are the judged ones; 0 is said of all others.
+        """
+
+        def spread(values: NDArray[Any]) -> NDArray[Any]:
+            whole = np.zeros(count, values.dtype)
+            whole[places] = values
+            return whole
+
+        return replace(
+            self,
+            judged=spread(self.judged),
+            wrong=spread(self.wrong),
+            other=spread(classes[self.other]),
+            chance=spread(self.chance),
+        )
+
 
 def judge(
     features: NDArray[np.float32],
@@ -103,7 +123,19 @@ def judge(
     BudgetSpent
         When time runs out.
     """
-    budget = budget or Budget()
+    # In a class of few photos each looks wrong to classifiers that never saw another, and the
+    # model of how labels go wrong would learn from that.
+    classes = np.flatnonzero(judgeable(labels, groups))
+    kept = np.flatnonzero(np.isin(labels, classes))
+    own = np.searchsorted(classes, labels[kept])
+    found = _judged(features[kept], own, groups[kept], seed, budget or Budget())
+    return found.spread_over(len(labels), kept, classes)
+
+
+def _judged(
+    features: NDArray[np.float32], labels: IntArray, groups: IntArray, seed: int, budget: Budget
+) -> Verdicts:
+    """Judge every label; all classes have enough photos."""
     points = standardised(features)
     folds = grouped_folds(labels, groups, seed=seed)
     own = np.arange(len(labels)), labels
@@ -160,9 +192,9 @@ def _votes(
 def _verdicts(scores: Scores, noise: Noise, labels: IntArray, groups: IntArray) -> Verdicts:
     own = np.arange(len(labels)), labels
     posterior = noise.posterior(scores, labels)
-    judged = judgeable(labels, groups)[labels]
-    wrong = np.where(judged, 1 - posterior[own], 0.0).clip(0, 1)
-    low, high = interval_of_wrong(noise, scores[judged], labels[judged], groups[judged])
+    judged = np.full(len(labels), True)
+    wrong = (1 - posterior[own]).clip(0, 1)
+    low, high = interval_of_wrong(noise, scores, labels, groups)
     others = posterior.copy()
     others[own] = -1
     other, chance = others.argmax(axis=1), others.max(axis=1)

@@ -18,9 +18,10 @@ from pegboard.errors import PegboardError
 @debug_option
 def report_command(run: Path, as_json: bool, debug: bool) -> None:
     """Make the report of RUN again."""
+    from pegboard.history import find_run
     from pegboard.report import write_report
 
-    path = write_report(run)
+    path = write_report(find_run(str(run)).path)
     show_json({"report": str(path)}) if as_json else show(str(path))
 
 

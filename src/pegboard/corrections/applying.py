@@ -31,7 +31,7 @@ def apply_corrections(
     merge, exclude
         As for intake: they hold for corrected labels too.
     """
-    decisions = _Decisions(corrections)
+    decisions = _Decisions(corrections, intake.photos)
     merged = {class_label(name): class_label(into) for name, into in (merge or {}).items()}
     excluded = {class_label(name) for name in exclude}
     found = [decisions.about(photo) for photo in intake.photos]
@@ -94,12 +94,13 @@ def _merged(label: str, merge: Mapping[str, str]) -> str:
 class _Decisions:
     """What was decided about each photo."""
 
-    def __init__(self, corrections: Sequence[Correction]) -> None:
+    def __init__(self, corrections: Sequence[Correction], photos: Sequence[Photo]) -> None:
         ledger = Ledger(corrections)
         standing = ledger.standing()
         self._exact = {one.photo: one for one in standing}
         self._by_sha256 = {one.sha256: one for one in standing if one.sha256}
         self.same_objects = ledger.same_objects()
+        self._there = {(photo.sha256, photo.path) for photo in photos}
 
     def about(self, photo: Photo) -> Correction | None:
         """Return the decision about a photo, or about a copy that it has to follow."""
@@ -107,10 +108,14 @@ class _Decisions:
         if exact:
             return exact
         other = self._by_sha256.get(photo.sha256)
-        if other and other.action == "drop" and other.label_before not in ("", photo.label):
-            # Of a picture under two labels, only the one was dropped.
+        if other and other.action == "drop" and not self._is_moved(other, photo):
             return None
         return other
+
+    def _is_moved(self, dropped: Correction, photo: Photo) -> bool:
+        """Whether a photo is the dropped one under another name: of copies only one was dropped."""
+        is_there = (dropped.sha256, dropped.path) in self._there
+        return not is_there and dropped.label_before in ("", photo.label)
 
     def unused(self, photos: Sequence[Photo]) -> int:
         """Return how many decisions are about photos that are not there."""

@@ -84,6 +84,10 @@ def read_corrections(
     """
     try:
         data = Path(file).read_bytes()
+    except FileNotFoundError as error:
+        raise PegboardError(
+            f"corrections {file}: there is no such file; pegboard review writes it as you decide"
+        ) from error
     except OSError as error:
         raise PegboardError(f"corrections {file} cannot be read: {error.strerror}") from error
     end = end_of_whole_lines(data)

@@ -216,7 +216,8 @@ def find_run(text: str, base: Path = RUNS) -> RunFolder:
     runs = {child.name: child for child in children if _looks_like_a_run(child)}
     if text in runs:
         return RunFolder(runs[text])
-    matching = [name for name in runs if text and name.startswith(text)]
+    # What is there and is no run was meant, rather than a run whose name begins like that.
+    matching = [name for name in runs if text and name.startswith(text) and not path.exists()]
     if len(matching) == 1:
         return RunFolder(runs[matching[0]])
     if matching:

@@ -36,6 +36,7 @@ from pegboard.calibrate import (
 from pegboard.errors import BundleError, PegboardError, RunFolderError
 from pegboard.evaluate import Predictions, evaluate, read_predictions
 from pegboard.files import atomic_path
+from pegboard.history import find_run
 from pegboard.manifest import read_manifest
 from pegboard.progress import Progress
 from pegboard.release.neighbours import with_neighbours
@@ -104,21 +105,27 @@ def export_model(
     """
     progress = progress or Progress()
     _check(to, wrong_at_most, neighbours=neighbours)
-    bundle = read_bundle(_bundle_of(Path(run), model))
+    run = find_run(str(run)).path
+    bundle = read_bundle(_bundle_of(run, model))
     kind, is_int8 = to.removesuffix("-int8"), to.endswith("-int8")
     suffix = SUFFIX if kind == "pegboard" else ".onnx"
     target = (
         Path(out) if out is not None else Path(f"{bundle.info.slug}{'-int8' * is_int8}{suffix}")
     )
+    if target.suffix in (SUFFIX, ".onnx") and target.suffix != suffix:
+        raise PegboardError(
+            f"--out {target} names a {target.suffix} file, and --to {to} writes a {suffix} file; "
+            f"give --to {'onnx' if suffix == SUFFIX else 'pegboard'}, or another name"
+        )
     if target.exists() and not force:
         raise PegboardError(f"{target} exists; give another --out, or --force to replace it")
     unchanged = not (is_int8 or neighbours) and wrong_at_most is None
     if unchanged and kind == "pegboard":
         return _written(target, bundle.path.read_bytes())
     if wrong_at_most is not None:
-        bundle = _with_risk(Path(run), bundle, wrong_at_most)
+        bundle = _with_risk(run, bundle, wrong_at_most)
     if is_int8 or neighbours:
-        with reopened(Path(run), bundle) as opened:
+        with reopened(run, bundle) as opened:
             bundle = _in_int8(opened, progress, force=force) if is_int8 else bundle
             if neighbours:
                 bundle = with_neighbours(replace(opened, bundle=bundle), progress)
@@ -146,11 +153,6 @@ def _written(target: Path, data: bytes) -> Path:
 
 
 def _bundle_of(run: Path, model: str) -> Path:
-    if not (run / "run.json").is_file():
-        raise RunFolderError(
-            f"{run} is not a run folder (it holds no run.json); give the folder that "
-            "pegboard compare wrote"
-        )
     name = slug_of(model)
     path = run / "models" / name / f"{name}{SUFFIX}"
     if not path.is_file():

@@ -66,7 +66,14 @@ def _problem(_: Request, error: Exception) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Problem(error.status_code, str(error.detail), error.headers).response()
+    detail = _INSTEAD.get(error.status_code, str(error.detail))
+    return Problem(error.status_code, detail, error.headers).response()
+
+
+_INSTEAD = {
+    404: "there is nothing at this path; POST a photo to /v1/predict, and see /openapi.json",
+    405: "this path takes another method; POST a photo to /v1/predict, and see /openapi.json",
+}
 
 
 def _defect(_: Request, error: Exception) -> Response:
