@@ -95,7 +95,10 @@ def _nothing_usable(source: Source, listing: Listing, left_out: Sequence[LeftOut
     commonest = reasons.most_common(1)[0][0]
     advice = "expected photos in class folders, such as hammer/1.jpg"
     if commonest == "missing-file":
-        advice = "a table's paths are relative to its own folder"
+        advice = (
+            "a table's paths are relative to its own folder; to train with a split that pegboard "
+            "wrote, name the photos it was made of, and the file with --previous"
+        )
     elif commonest in ("unsupported", "unreadable"):
         advice = next(item.detail for item in left_out if item.reason == commonest)
     return f"{source.location} holds no usable photo: found {listing.found} ({counts}); {advice}"
