@@ -87,9 +87,7 @@ class PatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._stop_head_timer()
-        self._stop_reader_timer()
-        self.registry.end(self)
+        self._forget()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -125,9 +123,7 @@ class PatientProtocol(H11Protocol):
 
     def drop(self) -> None:
         """Close the connection at once."""
-        self._stop_head_timer()
-        self._stop_reader_timer()
-        self.registry.end(self)
+        self._forget()
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
@@ -154,6 +150,11 @@ class PatientProtocol(H11Protocol):
         if self._reader_timer is not None:
             self._reader_timer.cancel()
             self._reader_timer = None
+
+    def _forget(self) -> None:
+        self._stop_head_timer()
+        self._stop_reader_timer()
+        self.registry.end(self)
 
     def _end_waiting(self) -> None:
         """Note that nothing is waited for: a whole request is here, and what was sent is read."""

@@ -66,10 +66,11 @@ class Drift:
         with self._lock:
             days = self._models.pop(model.sha256, {})
             self._models[model.sha256] = days  # the last one in a dict is the newest
-            tallies = days.setdefault(day, Tallies())
+            if day not in days:
+                days[day] = Tallies()
+                self._forget()
             for photo in photos:
-                tallies.note(photo)
-            self._forget()
+                days[day].note(photo)
             self._is_new = True
 
     def _forget(self) -> None:
