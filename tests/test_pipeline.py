@@ -29,7 +29,7 @@ from pegboard.errors import SourceError
 from pegboard.evidence import Evidence
 from pegboard.leaderboard import Leaderboard
 from pegboard.manifest import read_manifest
-from pegboard.prepare import _each_class_in_turn, prepare
+from pegboard.prepare import _drawn, prepare
 from pegboard.runs import HISTORY_COLUMNS, RunFolder, read_json
 from pegboard.settings import CompareSettings
 
@@ -653,10 +653,10 @@ def test_the_fit_is_chosen_on_every_class_however_rare(photo_folder: Callable[..
         file.unlink()
     prepared = prepare(CompareSettings(source=str(folder), previous="none"))
     for seed in range(20):
-        drawn = _each_class_in_turn(prepared, "train", 8, np.random.default_rng(seed))
+        drawn = _drawn(prepared, "train", 8, seed)
         assert Counter(prepared.labels[drawn].tolist()) == {0: 4, 1: 4}
         assert set(drawn.tolist()) <= set(prepared.indices("train").tolist())
-    everything = _each_class_in_turn(prepared, "train", 10**6, np.random.default_rng(0))
+    everything = _drawn(prepared, "train", 10**6, 0)
     assert sorted(everything.tolist()) == prepared.indices("train").tolist()
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pegboard.errors import PegboardError, RunFolderError
 from pegboard.files import atomic_path
+from pegboard.manifest import ManifestRow
 from pegboard.metrics import (
     DRAWS,
     ClassScores,
@@ -78,6 +79,19 @@ class Predictions:
     probabilities: FloatArray
     classes: Sequence[str]
     groups: Sequence[str]
+
+    @classmethod
+    def of_rows(
+        cls,
+        rows: Sequence[ManifestRow],
+        labels: IntArray,
+        probabilities: NDArray[np.floating],
+        classes: Sequence[str],
+    ) -> Predictions:
+        """Return the answers to photos of a manifest; one without a group is its own."""
+        paths = [row.path for row in rows]
+        groups = [row.group or row.path for row in rows]
+        return cls(paths, labels, np.asarray(probabilities, np.float64), classes, groups)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))

@@ -119,13 +119,8 @@ def _predictions(
     task: Task, indices: NDArray[np.int64], logits: NDArray[np.float64], temperature: float
 ) -> Predictions:
     rows = [task.photos.rows[index] for index in indices]
-    return Predictions(
-        paths=[row.path for row in rows],
-        labels=task.labels[indices],
-        probabilities=apply_temperature(logits, temperature),
-        classes=task.classes,
-        groups=[row.group or row.path for row in rows],
-    )
+    probabilities = apply_temperature(logits, temperature)
+    return Predictions.of_rows(rows, task.labels[indices], probabilities, task.classes)
 
 
 def pool(parts: Sequence[Predictions]) -> Predictions:

@@ -54,6 +54,7 @@ from pegboard.photos import Intake, Photo, Source, SplitName
 from pegboard.progress import Progress
 from pegboard.recipes import Recipe, recipe_for
 from pegboard.runs import RUNS, RunFolder, read_json, runs_of
+from pegboard.sampling import each_class_in_turn
 from pegboard.settings import (
     DEFAULT_FRACTIONS,
     DEFAULT_MODELS,
@@ -461,9 +462,8 @@ def _fit_scores(
     budget: Budget,
     progress: Progress,
 ) -> dict[Fit, float]:
-    chance = np.random.default_rng(settings.split_seed)
-    train = _each_class_in_turn(prepared, "train", FIT_TRAIN, chance)
-    validation = _each_class_in_turn(prepared, "validation", FIT_VALIDATION, chance)
+    train = _drawn(prepared, "train", FIT_TRAIN, settings.split_seed)
+    validation = _drawn(prepared, "validation", FIT_VALIDATION, settings.split_seed)
     name = parse_model_name("probe")
     scores: dict[Fit, float] = {}
     # Letterbox first: it loses nothing of the photo, so it wins ties.
@@ -483,16 +483,9 @@ def _fit_scores(
     return scores
 
 
-def _each_class_in_turn(
-    prepared: Prepared, split: SplitName, count: int, chance: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draw photos of a split; of a rare class as many as of the others, while there are any."""
-    drawn = chance.permutation(prepared.indices(split))
-    labels = prepared.labels[drawn]
-    turn = np.empty(len(drawn), np.int64)
-    for label in np.unique(labels):
-        turn[labels == label] = np.arange(np.count_nonzero(labels == label))
-    return np.asarray(drawn[np.argsort(turn, kind="stable")[:count]])
+def _drawn(prepared: Prepared, split: SplitName, most: int, seed: int) -> NDArray[np.int64]:
+    indices = prepared.indices(split)
+    return np.asarray(indices[each_class_in_turn(prepared.labels[indices], most, seed)])
 
 
 def _items(

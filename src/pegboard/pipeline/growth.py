@@ -86,13 +86,8 @@ def _old_answers(run: ActiveRun, origin: Origin) -> Predictions | None:
     # Its own classes first, then those it never names.
     names = [*origin.info.classes, *(name for name in prepared.classes if name not in known)]
     blank = np.zeros((len(indices), len(names) - len(known)))
-    return Predictions(
-        paths=[row.path for row in rows],
-        labels=np.array([known[row.label] for row in rows]),
-        probabilities=np.hstack([np.concatenate(parts), blank]),
-        classes=names,
-        groups=[row.group or row.path for row in rows],
-    )
+    labels = np.array([known[row.label] for row in rows])
+    return Predictions.of_rows(rows, labels, np.hstack([np.concatenate(parts), blank]), names)
 
 
 def _part(answers: Predictions, paths: Sequence[str]) -> Predictions:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from pegboard.loader import Photos
 from pegboard.manifest import read_manifest
 from pegboard.photos import Pixels, SplitName
 from pegboard.runs import ModelFolder, RunFolder, read_json
+from pegboard.sampling import each_class_in_turn
 from pegboard.sources import SourceOptions, open_source
 from pegboard.threads import default_threads
 
@@ -60,13 +62,7 @@ class Reopened:
     def some(self, split: SplitName, count: int) -> NDArray[np.int64]:
         """Return at most ``count`` photos of a split, each class in turn."""
         indices = self.indices(split)
-        labels = self.labels[indices]
-        turn = np.empty(len(indices), np.int64)
-        for label in np.unique(labels):
-            mine = np.flatnonzero(labels == label)
-            # Spread over the class: neighbours in a folder are often shots of one thing.
-            turn[mine] = np.random.default_rng(0).permutation(len(mine))
-        return np.sort(indices[np.lexsort((labels, turn))[:count]])
+        return np.asarray(indices[each_class_in_turn(self.labels[indices], count)])
 
     def pixels(self, indices: NDArray[np.int64]) -> Iterator[Pixels]:
         """Yield photos fitted for the model, some at a time, in order.
@@ -82,6 +78,14 @@ class Reopened:
     def answered(self, network: Network, indices: NDArray[np.int64]) -> Sight:
         """Return what a network makes of photos."""
         return Sight.joined([Sight.of(network, batch) for batch in self.pixels(indices)])
+
+    def predictions(
+        self, indices: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]
+    ) -> Predictions:
+        """Return the answers of a network to photos, ``(len(indices), classes)``, as a split's."""
+        rows = [self.photos.rows[index] for index in indices]
+        classes = self.bundle.info.classes
+        return Predictions.of_rows(rows, self.labels[indices], probabilities, classes)
 
     def trained_answers(self, split: SplitName) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the indices of the photos that the trained model answered, and its answers.

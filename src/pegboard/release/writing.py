@@ -34,7 +34,7 @@ from pegboard.calibrate import (
     sure_limits,
 )
 from pegboard.errors import BundleError, PegboardError, RunFolderError
-from pegboard.evaluate import Predictions, evaluate, read_predictions
+from pegboard.evaluate import evaluate, read_predictions
 from pegboard.files import atomic_path
 from pegboard.history import find_run
 from pegboard.manifest import read_manifest
@@ -232,16 +232,9 @@ def _in_int8(opened: Reopened, progress: Progress, *, force: bool) -> Bundle:
 
 def _figures_of(opened: Reopened, tested: Any, probabilities: Any) -> dict[str, Any]:
     """Return the figures of the network in INT8; what it costs was measured of the other one."""
-    rows = [opened.photos.rows[index] for index in tested]
-    answers = Predictions(
-        paths=[row.path for row in rows],
-        labels=opened.labels[tested],
-        probabilities=np.asarray(probabilities, np.float64),
-        classes=opened.bundle.info.classes,
-        groups=[row.group or row.path for row in rows],
-    )
     gone = dict.fromkeys(_OF_THE_FLOAT_NETWORK)
-    return dict(opened.bundle.info.figures) | gone | evaluate(answers).to_json() | {"seeds": []}
+    figures = evaluate(opened.predictions(tested, probabilities)).to_json()
+    return dict(opened.bundle.info.figures) | gone | figures | {"seeds": []}
 
 
 _OF_THE_FLOAT_NETWORK = (
@@ -256,14 +249,11 @@ def _limits(opened: Reopened, network: Network) -> dict[str, Any]:
     if opened.is_pooled:  # no photo is left that shows it
         return {"thresholds": {**thresholds, "sure": NEVER_SURE}, "sets": {}}
     indices = opened.indices("validation")
-    probabilities = opened.answered(network, indices).probabilities.astype(np.float64)
-    labels = opened.labels[indices]
-    rows = [opened.photos.rows[index] for index in indices]
+    known = opened.predictions(indices, opened.answered(network, indices).probabilities)
     wrong_at_most = 1 - (thresholds.get("precision") or SURE_PRECISION)
-    groups = [row.group or row.path for row in rows]
     return {
-        "thresholds": sure_limits(probabilities, labels, wrong_at_most, groups),
-        "sets": {"n": len(labels), "least": set_limits(probabilities, labels)},
+        "thresholds": sure_limits(known.probabilities, known.labels, wrong_at_most, known.groups),
+        "sets": {"n": len(known), "least": set_limits(known.probabilities, known.labels)},
     }
 
 
