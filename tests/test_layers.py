@@ -21,7 +21,8 @@ ORDER = [
     *("alignment", "duplicates", "backgrounds", "backdrops"),
     *("corrections", "manifest", "leaks", "draw", "split"),
     *("inputs", "models", "recipes", "settings", "runs", "evidence"),
-    *("embed", "audit", "loader", "views", "augment", "averaging", "train", "checkpoint", "learn"),
+    *("embed", "audit", "loader", "views", "augment", "answer_views", "averaging", "train"),
+    *("checkpoint", "learn"),
     *("evaluate", "calibrate", "significance", "leaderboard", "words", "table", "notebook"),
     *("audit_words", "audit_table", "history", "bundle", "report"),
     *("export", "rows", "photo_files", "predict", "kept_answers", "answers", "tallies", "speed"),
@@ -60,6 +61,7 @@ ORDER = [
 
 TORCH = {"torch", "torchvision", "timm", "onnxscript", "safetensors"}
 MAY_IMPORT_TORCH = {
+    "answer_views",
     "augment",
     "averaging",
     "models",

@@ -22,6 +22,7 @@ from pegboard.models.backbones import BackboneClassifier, build_backbone
 from pegboard.models.build import build_model
 from pegboard.models.registry import IMAGENET_MEAN, IMAGENET_STD, input_spec, parse_model_name
 from pegboard.models.weights import (
+    PACKAGES,
     ResolvedWeights,
     WeightsOption,
     parse_weights_option,
@@ -271,26 +272,30 @@ def test_the_wrong_networks_file_is_refused(weights_folder: Path) -> None:
     assert "252 missing (conv_stem.weight, " in said
 
 
-# ---------------------------------------------------------------- EfficientNet-Lite0's package
+# ---------------------------------------------------------------- packages with weights
 
 
-def test_the_package_loads_one_to_one() -> None:
-    weights = resolve("efficientnet_lite0")
+@pytest.mark.parametrize(
+    ("base", "tensors"), [("efficientnet_lite0", 296), ("efficientnet_lite2", 386)]
+)
+def test_a_package_loads_one_to_one(base: str, tensors: int) -> None:
+    weights = resolve(base)
     assert weights.licence == "Apache-2.0"
     stored = torch.load(weights.path, weights_only=True)  # type: ignore[arg-type]
-    loaded = build_backbone("efficientnet_lite0", weights=weights).trunk.state_dict()
-    assert len(stored) == 296 == len(loaded) + 2  # the classifier's two
+    loaded = build_backbone(base, weights=weights).trunk.state_dict()
+    assert len(stored) == tensors == len(loaded) + 2  # the classifier's two
     for theirs, ours in zip(stored.values(), loaded.values(), strict=False):
         assert torch.equal(theirs, ours)
 
 
-def test_the_package_knows_a_hammer(data_folder: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("base", PACKAGES)
+def test_a_package_knows_a_hammer(base: str, data_folder: Callable[[str], Path]) -> None:
     """The order of the package's tensors is the network's: ImageNet's class 587 is ``hammer``."""
     from PIL import Image
 
-    weights = resolve("efficientnet_lite0")
+    weights = resolve(base)
     stored = torch.load(weights.path, weights_only=True)  # type: ignore[arg-type]
-    backbone = build_backbone("efficientnet_lite0", weights=weights).eval()
+    backbone = build_backbone(base, weights=weights).eval()
     files = sorted((data_folder("tools15") / "hammer").iterdir())[:120:10]
     photos = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     inputs = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
@@ -313,7 +318,8 @@ def test_a_missing_package_is_found_before_training(tmp_path: Path) -> None:
         "from pegboard.models import registry, weights\n"
         "probe = [registry.parse_model_name('probe')]\n"
         "(standing_in,) = weights.resolve_weights(probe, check=False).values()\n"
-        "assert standing_in.path is None and standing_in.sha256 == weights.LITE0_SHA256\n"
+        "package = weights.PACKAGES[standing_in.base]\n"
+        "assert standing_in.path is None and standing_in.sha256 == package.sha256\n"
         "try: weights.resolve_weights(probe)\n"
         "except MissingExtra as error: print(error)"
     )

@@ -108,7 +108,7 @@ def answer_seconds(job: Job, task: Task) -> float:
     predict_logits(job, module, noise[:2])
     started = time.perf_counter()
     predict_logits(job, module, noise)
-    each = (time.perf_counter() - started) / len(noise)
+    each = (time.perf_counter() - started) / len(noise) * (1 + len(job.recipe.answer_views))
     if job.recipe.method != "gradient":
         return each * (2 / 3 * len(task.test) + TORCH_PHOTOS)
     studied = min(len(task.train), MOST_STUDIED) + min(len(task.validation), MOST_STUDIED)

