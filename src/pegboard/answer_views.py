@@ -46,7 +46,6 @@ def answer_from_views(module: nn.Module, views: Sequence[AnswerView]) -> nn.Modu
     linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise ModelError("a network without a linear layer cannot answer from several views")
-
     width = linear[-1].in_features
 
     def spread(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor]:
@@ -65,33 +64,12 @@ def answer_from_views(module: nn.Module, views: Sequence[AnswerView]) -> nn.Modu
 
 def seen(photos: Tensor, view: AnswerView) -> Tensor:
     """Return one view of each photo, ``(N, C, H, W)`` as they are."""
-    if view.mirror:
-        photos = photos.flip(3)
-    if view.zoom > 1:
-        photos = _middle(photos, view.zoom)
-    if view.right or view.down:
-        photos = _shifted(photos, view.right, view.down)
-    return photos
-
-
-def _middle(photos: Tensor, zoom: float) -> Tensor:
-    height, width = _sides(photos)
-    top, left = (round(side * (1 - 1 / zoom) / 2) for side in (height, width))
-    cut = photos[:, :, top : height - top, left : width - left]
-    return functional.interpolate(cut, (height, width), mode="bilinear", align_corners=False)
-
-
-def _shifted(photos: Tensor, right: float, down: float) -> Tensor:
-    """Shift by whole pixels; the border's go on where nothing is known."""
-    height, width = _sides(photos)
-    across, along = round(right * width), round(down * height)
-    margin = (max(across, 0), max(-across, 0), max(along, 0), max(-along, 0))
-    padded = functional.pad(photos, margin, mode="replicate")
-    top, left = max(-along, 0), max(-across, 0)
-    return padded[:, :, top : top + height, left : left + width]
-
-
-def _sides(photos: Tensor) -> tuple[int, int]:
     # Plain numbers: an exported network keeps its sides, and a trace would make tensors of them.
     height, width = (int(side) for side in photos.shape[2:])
-    return height, width
+    if view.mirror:
+        photos = photos.flip(3)
+    if view.zoom == 1:
+        return photos
+    top, left = (round(side * (1 - 1 / view.zoom) / 2) for side in (height, width))
+    middle = photos[:, :, top : height - top, left : width - left]
+    return functional.interpolate(middle, (height, width), mode="bilinear", align_corners=False)

@@ -127,14 +127,10 @@ class AnswerView:
         Whether left and right are swapped.
     zoom
         Magnification, 1 or more: 1.25 shows the middle 1/1.25 of each side.
-    right, down
-        Shift, as a fraction of the side.
     """
 
     mirror: bool = False
     zoom: float = 1.0
-    right: float = 0.0
-    down: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -265,12 +261,6 @@ ELSEWHERE = Views(
 PHOTO_NEARER = 8 / 7
 """Magnification of the second view of a photo (docs/models.md says what it brings)."""
 
-DIGIT_SHIFTED = tuple(
-    AnswerView(right=right / 28, down=down / 28)
-    for right, down in ((1, 0), (-1, 0), (0, 1), (0, -1))
-)
-"""A pixel of 28 to every side."""
-
 _DENSE = Phase(epochs=20, learning_rate=2e-3, weight_decay=1e-4)
 _CONV = Phase(epochs=6, learning_rate=2e-3, weight_decay=1e-4)
 
@@ -286,7 +276,7 @@ _DEFAULT_NETS: dict[str, tuple[Phase, int, bool]] = {
     "cnn4": (Phase(epochs=16, patience=6, learning_rate=1e-3, weight_decay=1e-3), 64, True),
 }
 
-THOROUGH_EPOCHS = {"fastcnn": 12, "efficientnet_lite0": 2}
+THOROUGH_EPOCHS = {"fastcnn": 12, "efficientnet_lite0": 2, "efficientnet_lite2": 2}
 """How many times the default recipe's epochs the thorough one takes, where it was tried out."""
 THOROUGH_OTHERS = 3
 """The same for all other models."""
@@ -345,9 +335,7 @@ def _thorough(made: Recipe, name: ModelName) -> Recipe:
 
 
 def _answer_views(augmentation: Augmentation) -> tuple[AnswerView, ...]:
-    if augmentation.only_shifts:
-        return DIGIT_SHIFTED
-    if not augmentation.moves:
+    if augmentation.only_shifts or not augmentation.moves:
         return ()
     return (AnswerView(mirror=augmentation.mirror, zoom=PHOTO_NEARER),)
 
