@@ -302,6 +302,15 @@ class TestDeciding:
             review.accept_all([])
         assert len(read_corrections(review.log.path)) == 1
 
+    def test_what_another_reviewer_decided_since_the_preview_is_not_overridden(
+        self, opened: Opened, tmp_path: Path
+    ) -> None:
+        assert opened.review.open_numbers()
+        open_folder(tmp_path, reviewer="ben").review.decide(2, "keep")
+        with pytest.raises(Refused, match="photo 3 has been decided since the preview"):
+            opened.review.accept_all([1, 2])
+        assert [one[0] for one in self.lines(opened)] == ["keep"]
+
     def test_a_session_goes_on_where_the_last_one_stopped(
         self, opened: Opened, tmp_path: Path
     ) -> None:
@@ -515,6 +524,16 @@ class TestPages:
             "disc/006.jpg", "disc/007.jpg",
         }  # fmt: skip
         assert not doubtful & {picture.path for row in page.rows for picture in row.pictures}
+
+    def test_of_two_labels_one_is_kept_and_of_two_copies_both(self, tmp_path: Path) -> None:
+        conflict = Finding("disc/000.jpg", "label-conflict", "error", 1.0, "", "square/000.jpg")
+        review = open_folder(tmp_path, [conflict, PAIR]).review
+        shown = [
+            pages.render("case.html.j2", pages.case_page(review, number, "token"))
+            for number in range(3)
+        ]
+        kept = [page.partition('value="keep"')[2].partition(">")[2].split("<")[0] for page in shown]
+        assert [words.strip() for words in kept] == ["Keep: disc", "Keep: square", "Keep both"]
 
     def test_when_a_kind_is_spent_the_next_one_is_offered(self, tmp_path: Path) -> None:
         photos = write_photos(tmp_path / "photos", per_class=30)

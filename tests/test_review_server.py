@@ -169,6 +169,23 @@ class TestWhatIsSent:
         assert b"EXIF" not in answer.body
         assert to_pixels(answer.body).shape == (80, 96, 3)
 
+    def test_pictures_are_kept_under_an_address_of_this_session_only(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        """A later review at the same port has other photos under the same numbers."""
+
+        def address(page: str) -> str:
+            return page.partition('src="/picture/')[2].partition('"')[0]
+
+        own = address(client.get("/photo/1").text)
+        assert "immutable" in client.get(f"/picture/{own}").headers["cache-control"]
+        with serving(open_folder(tmp_path)) as server:
+            other = enter(server.address)
+            assert address(other.get("/photo/1").text) != own
+            for path in (own, own.partition("?")[0]):
+                assert other.get(f"/picture/{path}").headers["cache-control"] == "no-store"
+            assert "?of=" in address(other.get("/bulk").text)
+
     @pytest.mark.parametrize(
         "path",
         [

@@ -148,15 +148,16 @@ class Site:
 
     # --- what pages are made of -------------------------------------------------------------
 
-    def picture(self, number: int, size: str) -> Response:
-        """Send a photo, made smaller."""
+    def picture(self, number: int, size: str, of: str = "") -> Response:
+        """Send a photo, made smaller; a browser keeps it under this session's address only."""
         if size not in SIDES:
             raise HTTPException(404, "no such size")
         try:
             shot = self._review.gallery.shot(number, size)
         except (LookupError, OSError, UnusableImage) as error:
             raise HTTPException(404, "this photo cannot be shown") from error
-        return Response(shot.data, media_type="image/webp", headers={"cache-control": _WEEK})
+        kept = _WEEK if of == self._review.gallery.mark else "no-store"
+        return Response(shot.data, media_type="image/webp", headers={"cache-control": kept})
 
     def style(self) -> Response:
         """Send the stylesheet."""

@@ -219,15 +219,18 @@ class Review:
             chosen = sorted(set(numbers))
             made: list[Correction] = []
             for number in chosen:
-                if self.states()[self._checked(number)] != "open":
-                    raise Refused(
-                        f"photo {number + 1} has been decided since the preview, so nothing was "
-                        "accepted; look at the preview again"
-                    )
+                self._need_open(number)
                 made += self._corrections(self._case(number), "accept", "", False)
             if not made:
                 raise Refused("no photo was chosen, so nothing was accepted")
-            self.log.append(made)
+
+            def still_open() -> list[Correction]:
+                # Another reviewer may have decided since this ledger was read.
+                for number in chosen:
+                    self._need_open(number)
+                return made
+
+            self.log.decide(still_open)
             self._count()
             return Done(f"{len(made)} suggestions accepted.", chosen[-1])
 
@@ -258,6 +261,13 @@ class Review:
                 f"there are {len(self.queue.cases)} photos, and none has number {number + 1}"
             )
         return number
+
+    def _need_open(self, number: int) -> None:
+        if self.states()[self._checked(number)] != "open":
+            raise Refused(
+                f"photo {number + 1} has been decided since the preview, so nothing was "
+                "accepted; look at the preview again"
+            )
 
     def _case(self, number: int) -> Case:
         return self.queue.cases[self._checked(number)]
