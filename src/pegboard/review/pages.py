@@ -311,9 +311,11 @@ def bulk_page(
     )
 
 
-def end_page(review: Review, token: str, commands: Sequence[str], *, said: str = "") -> EndPage:
+def end_page(
+    review: Review, token: str, commands: Sequence[str], *, said: str = "", trouble: str = ""
+) -> EndPage:
     """Return the last page."""
-    return EndPage(frame(review, token, said=said), tuple(commands))
+    return EndPage(frame(review, token, said=said, trouble=trouble), tuple(commands))
 
 
 # --- rendering ----------------------------------------------------------------------------
