@@ -261,6 +261,15 @@ class TestDeciding:
         assert opened.review.undo().number == 0
         assert opened.review.states()[SUSPECTS] == "open"
 
+    def test_dropping_the_other_counts_as_a_change(self, tmp_path: Path) -> None:
+        pairs = [replace(PAIR, path=f"cross/00{n}.jpg", other_path="cross/007.jpg") for n in (0, 1)]
+        pairs.append(replace(PAIR, path="cross/002.jpg", other_path="cross/006.jpg"))
+        review = open_folder(tmp_path, pairs).review
+        review.decide(0, "drop-other")
+        review.decide(2, "keep")
+        pay = review.payoff("near-duplicate")
+        assert (pay.decided, pay.changed, pay.left) == (2, 1, 0)
+
     def test_one_answer_about_two_labels_is_enough(self, tmp_path: Path) -> None:
         pair = Finding("disc/000.jpg", "label-conflict", "error", 1.0, "", "square/000.jpg")
         copy = replace(pair, code="duplicate", severity="warning")
@@ -491,6 +500,20 @@ class TestRuns:
         assert "this run was made with the corrections" in note
         assert "pegboard review --merge" in note
 
+    def test_the_next_command_reads_the_photos_as_the_run_did(
+        self, run_folder: RunFolder, tmp_path: Path
+    ) -> None:
+        copy = RunFolder(tmp_path / "copy")
+        shutil.copytree(run_folder.path, copy.path)
+        data = json.loads(copy.run.read_text())
+        data["settings"] |= {
+            "merge": {"round": "disc"}, "exclude_class": ["odd one"], "label_column": "kind",
+        }  # fmt: skip
+        copy.run.write_text(json.dumps(data))
+        for command in open_review(str(copy.path)).next_commands:
+            read_so = "--label-column kind --merge round=disc --exclude-class 'odd one'"
+            assert f" {read_so} --corrections " in command
+
     def test_photos_that_have_moved_are_told(self, run_folder: RunFolder, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(run_folder.path, copy)
@@ -586,6 +609,12 @@ class TestMergingFiles:
         log = opened.review.log.path
         with pytest.raises(PegboardError, match="is there already"):
             merge_files([log, log], log)
+
+    def test_a_folder_that_is_missing_is_told_before_anything_is_read(self, tmp_path: Path) -> None:
+        out = tmp_path / "none" / "both.csv"
+        with pytest.raises(PegboardError, match=r"both\.csv: there is no folder .*none; make it"):
+            merge_files([tmp_path / "a.csv", tmp_path / "b.csv"], out)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_findings_of_a_pair_keep_their_place() -> None:
