@@ -86,6 +86,22 @@ class TestReading:
         with pytest.raises(PegboardError, match="lack the columns time, reviewer, sha256"):
             read_corrections(path)
 
+    @pytest.mark.parametrize(
+        ("mark", "encoding", "says"),
+        [
+            (";", "utf-8", "have semicolons between their cells; .* with commas"),
+            ("\t", "utf-8-sig", "have tabs between"),
+            (",", "utf-16", "are in UTF-16; save the file as CSV UTF-8"),
+        ],
+    )
+    def test_what_a_table_program_made_of_it_is_named(
+        self, tmp_path: Path, mark: str, encoding: str, says: str
+    ) -> None:
+        path = self.write(tmp_path / "c.csv", {"action": "drop", "path": "a.jpg"})
+        path.write_bytes(path.read_text().replace(",", mark).encode(encoding))
+        with pytest.raises(PegboardError, match=says):
+            read_corrections(path)
+
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(PegboardError, match="no such file; pegboard review writes it"):
             read_corrections(tmp_path / "none.csv")
@@ -178,6 +194,14 @@ class TestApplying:
         assert labels(after) == {"dog/1.jpg": "dog"}
         assert after.found == TWO.found
 
+    def test_a_new_class_that_is_no_text_is_refused(self) -> None:
+        garbled = "größe".encode("cp1252").decode("utf-8", "surrogateescape")
+        made = [decision("relabel", "cat/1.jpg", after=garbled)]
+        with pytest.raises(PegboardError, match=r"gr.xf6.xdfe' is not in UTF-8.*CSV UTF-8"):
+            apply_corrections(TWO, made)
+        there = Intake([*TWO.photos, photo(f"{garbled}/1.jpg")], [])
+        assert labels(apply_corrections(there, made))["cat/1.jpg"] == garbled
+
     @given(
         st.lists(
             st.tuples(
@@ -253,6 +277,13 @@ class TestConflicts:
         moved = Intake([photo("cat/new.jpg", "s1"), photo("dog/1.jpg", "s2")], [])
         after = apply_corrections(moved, [Correction("drop", "cat/old.jpg", "s1", "cat", "")])
         assert [one.path for one in after.photos] == ["dog/1.jpg"]
+
+    @pytest.mark.parametrize("code", ["duplicate", "label-conflict", "leak"])
+    def test_a_copy_that_was_dropped_and_deleted_leaves_the_other(self, code: str) -> None:
+        left = Intake([photo("cat/copy.jpg", "s1"), photo("dog/1.jpg", "s2")], [])
+        drop = Correction("drop", "cat/twin.jpg", "s1", "cat", "", reason=f"{code} 1.00: equal")
+        after = apply_corrections(left, [drop])
+        assert [one.path for one in after.photos] == ["cat/copy.jpg", "dog/1.jpg"]
 
     def test_both_copies_can_be_dropped(self) -> None:
         both = [

@@ -7,6 +7,8 @@ import csv
 import hashlib
 import io
 import json
+import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -210,6 +212,24 @@ class TestBeforeAndAfter:
         assert code == 0
         assert "What the corrections of B changed" in out
 
+    def test_one_file_that_has_grown_is_told_from_one_that_has_not(
+        self, loop: Loop, tmp_path: Path
+    ) -> None:
+        """The later of two runs with the same file has seen more of it, where labels differ."""
+        earlier, again = RunFolder(tmp_path / "earlier"), RunFolder(tmp_path / "again")
+        shutil.copytree(loop.before.path, earlier.path)
+        shutil.copytree(loop.after.path, again.path)
+        record = read_json(earlier.run)
+        record["settings"]["corrections"] = read_json(loop.after.run)["settings"]["corrections"]
+        write_json(earlier.run, record)
+        write_json(again.run, read_json(again.run) | {"started": "9999-01-01T00:00:00+00:00"})
+        effect = compare_runs(earlier, loop.after).effect
+        assert effect is not None
+        assert effect.relabelled == loop.corrections["effect"]["relabelled"]
+        assert any("itself made with corrections" in note for note in effect.notes)
+        assert compare_runs(loop.after, earlier).effect is None
+        assert compare_runs(loop.after, again).effect is None
+
 
 class TestWithoutBefore:
     def before(self, loop: Loop, tmp_path: Path, **given: Any) -> Before:
@@ -294,7 +314,7 @@ def test_a_rehearsal_counts_both_trainings(loop: Loop) -> None:
 
 class TestLabelsToCheck:
     def test_without_a_check_the_command_is_named(self, loop: Loop) -> None:
-        assert "pegboard check photos" in loop.after.report.read_text("utf-8")
+        assert "pegboard check photos" in loop.before.report.read_text("utf-8")
 
     @pytest.mark.parametrize(
         ("state", "suspects", "said"),
@@ -308,21 +328,32 @@ class TestLabelsToCheck:
     def test_a_check_of_the_same_photos(
         self, loop: Loop, tmp_path: Path, state: State, suspects: int, said: str
     ) -> None:
-        location = read_json(loop.after.run)["source"]["location"]
+        location = read_json(loop.before.run)["source"]["location"]
         write_check(tmp_path, location, state, suspects)
         with contextlib.chdir(tmp_path):
-            assert said in labels_to_check(Run.read(loop.after))
+            words = labels_to_check(Run.read(loop.before))
+            assert said in words
+            assert "The check in pegboard-check " in words
+            assert labels_to_check(Run.read(loop.after)) == ""
+
+    def test_a_check_elsewhere_is_named_by_its_path(self, loop: Loop, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        shutil.copytree(loop.before.path, run)
+        location = read_json(loop.before.run)["source"]["location"]
+        folder = write_check(tmp_path, location, "found", 3)
+        said = labels_to_check(Run.read(RunFolder(run)))
+        assert f"with {shlex.join(['pegboard', 'review', str(folder.path.resolve())])}, " in said
 
     def test_a_check_of_other_photos_is_passed_over(self, loop: Loop, tmp_path: Path) -> None:
         write_check(tmp_path, str(tmp_path), "found", 3)
         with contextlib.chdir(tmp_path):
-            assert "pegboard check photos" in labels_to_check(Run.read(loop.after))
+            assert "pegboard check photos" in labels_to_check(Run.read(loop.before))
 
     def test_a_damaged_check_is_passed_over(self, loop: Loop, tmp_path: Path) -> None:
-        folder = write_check(tmp_path, read_json(loop.after.run)["source"]["location"], "found", 3)
+        folder = write_check(tmp_path, read_json(loop.before.run)["source"]["location"], "found", 3)
         write_json(folder.record, {"pegboard": "0", "format": 1})
         with contextlib.chdir(tmp_path):
-            assert "pegboard check photos" in labels_to_check(Run.read(loop.after))
+            assert "pegboard check photos" in labels_to_check(Run.read(loop.before))
 
 
 def write_check(place: Path, location: str, state: State, suspects: int) -> CheckFolder:

@@ -164,6 +164,16 @@ class TestCrash:
         assert path.with_name("corrections.csv.cut-off").read_bytes() == b"2026-01-01,ann,dr\n"
         assert path.read_bytes() == HEADER + format_lines(COLUMNS, self.made[:1])
 
+    def test_a_quote_within_a_cell_opens_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "corrections.csv"
+        lines = (
+            HEADER + b'2026,ann,drop,a.jpg,,,,a 5" nail\n' + 2 * b'2026,ann,drop,"b",,,,"x""y"\n'
+        )
+        path.write_bytes(lines)
+        assert [one.path for one in read_corrections(path)] == ["a.jpg", "b", "b"]
+        assert not CorrectionsLog(path, "ann").told
+        assert path.read_bytes() == lines
+
     def test_a_header_cut_off_is_begun_again(self, tmp_path: Path) -> None:
         path = tmp_path / "corrections.csv"
         path.write_bytes(HEADER[:20])
@@ -255,6 +265,15 @@ class TestUndo:
         log.undo()
         assert log.ledger.same_objects() == []
         assert [one.label for one in log.ledger.standing()] == ["dog"]
+
+    def test_several_lines_about_one_photo_are_one_decision(self, tmp_path: Path) -> None:
+        log = CorrectionsLog(tmp_path / "c.csv", "ann")
+        log.append([line("a.jpg")])
+        log.append([line("a.jpg", "same-object", reason=other) for other in ("b.jpg", "c.jpg")])
+        assert [one.reason for one in log.undo()] == ["b.jpg", "c.jpg"]
+        again = CorrectionsLog(log.path, "ben").ledger
+        assert again.same_objects() == log.ledger.same_objects() == []
+        assert [one.action for one in again.standing()] == ["drop"]
 
     @given(
         st.lists(

@@ -32,7 +32,7 @@ from pegboard.history.telling import figures_table, sentences
 from pegboard.manifest import ManifestRow, read_manifest
 from pegboard.report.cards import write_cards
 from pegboard.report.run import Run
-from pegboard.runs import RUNS, RunFolder, read_json, write_json
+from pegboard.runs import RUNS, RunFolder, process_start, read_json, write_json
 from pegboard.significance import compare_models
 from pegboard.tallies import Tallies
 
@@ -173,10 +173,10 @@ class TestList:
 class TestStatus:
     """A run that says it is running may have been killed."""
 
-    def entry(self, here: Path, process: int, idle: float) -> Any:
+    def entry(self, here: Path, process: int, idle: float, **said: str) -> Any:
         folder = RunFolder(here / RUNS / "shapes-1")
         record = read_json(folder.run)
-        write_json(folder.run, record | {"status": "running", "process": process})
+        write_json(folder.run, record | {"status": "running", "process": process} | said)
         return read_entry(folder, now=folder.run.stat().st_mtime + idle)
 
     def test_files_that_change_mean_running(self, here: Path) -> None:
@@ -184,6 +184,13 @@ class TestStatus:
 
     def test_a_process_that_lives_means_running(self, here: Path) -> None:
         assert self.entry(here, os.getpid(), idle=10**5).status == "running"
+
+    def test_a_later_process_of_the_same_number_means_interrupted(self, here: Path) -> None:
+        start = process_start(os.getpid())
+        assert self.entry(here, os.getpid(), idle=10**5, process_start=start).status == "running"
+        if start:  # Linux tells it
+            entry = self.entry(here, os.getpid(), idle=10**5, process_start=f"{int(start) - 1}")
+            assert entry.status == "interrupted"
 
     def test_a_process_that_is_gone_means_interrupted(self, here: Path) -> None:
         gone = subprocess.Popen([sys.executable, "-c", ""])

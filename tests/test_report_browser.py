@@ -110,9 +110,19 @@ def test_a_press_on_a_cell_opens_its_photos_and_no_others(run, visit):
         cell_button(page, slug, true, predicted).click()
         assert page.locator("#cell-dialog").evaluate("dialog => dialog.open")
         assert shown_paths(page) == cells[true, predicted]
+        assert page.locator("#cell-review").is_visible()
         assert f"--cell {true},{predicted}" in page.inner_text("#cell-command")
         page.click("#cell-close")
         assert not page.locator("#cell-dialog").evaluate("dialog => dialog.open")
+
+
+def test_no_command_is_shown_for_a_cell_that_review_does_not_open(run, visit):
+    """The command goes through the answers of the best model."""
+    other = next(name for name in ("lm", "fastcnn") if name != best_slug(run))
+    true, predicted = largest(wrong_cells(run, other))
+    page = visit(run / "report.html", f"#cell={other}/{true}/{predicted}")
+    page.wait_for_selector("#cell-dialog[open]")
+    assert page.locator("#cell-review").is_hidden()
 
 
 def test_a_cell_works_by_keyboard_and_gives_the_focus_back(run, visit):

@@ -261,6 +261,15 @@ class TestDeciding:
         assert opened.review.undo().number == 0
         assert opened.review.states()[SUSPECTS] == "open"
 
+    def test_dropping_the_other_counts_as_a_change(self, tmp_path: Path) -> None:
+        pairs = [replace(PAIR, path=f"cross/00{n}.jpg", other_path="cross/007.jpg") for n in (0, 1)]
+        pairs.append(replace(PAIR, path="cross/002.jpg", other_path="cross/006.jpg"))
+        review = open_folder(tmp_path, pairs).review
+        review.decide(0, "drop-other")
+        review.decide(2, "keep")
+        pay = review.payoff("near-duplicate")
+        assert (pay.decided, pay.changed, pay.left) == (2, 1, 0)
+
     def test_one_answer_about_two_labels_is_enough(self, tmp_path: Path) -> None:
         pair = Finding("disc/000.jpg", "label-conflict", "error", 1.0, "", "square/000.jpg")
         copy = replace(pair, code="duplicate", severity="warning")
@@ -301,6 +310,15 @@ class TestDeciding:
         with pytest.raises(Refused, match="no photo was chosen"):
             review.accept_all([])
         assert len(read_corrections(review.log.path)) == 1
+
+    def test_what_another_reviewer_decided_since_the_preview_is_not_overridden(
+        self, opened: Opened, tmp_path: Path
+    ) -> None:
+        assert opened.review.open_numbers()
+        open_folder(tmp_path, reviewer="ben").review.decide(2, "keep")
+        with pytest.raises(Refused, match="photo 3 has been decided since the preview"):
+            opened.review.accept_all([1, 2])
+        assert [one[0] for one in self.lines(opened)] == ["keep"]
 
     def test_a_session_goes_on_where_the_last_one_stopped(
         self, opened: Opened, tmp_path: Path
@@ -482,6 +500,20 @@ class TestRuns:
         assert "this run was made with the corrections" in note
         assert "pegboard review --merge" in note
 
+    def test_the_next_command_reads_the_photos_as_the_run_did(
+        self, run_folder: RunFolder, tmp_path: Path
+    ) -> None:
+        copy = RunFolder(tmp_path / "copy")
+        shutil.copytree(run_folder.path, copy.path)
+        data = json.loads(copy.run.read_text())
+        data["settings"] |= {
+            "merge": {"round": "disc"}, "exclude_class": ["odd one"], "label_column": "kind",
+        }  # fmt: skip
+        copy.run.write_text(json.dumps(data))
+        for command in open_review(str(copy.path)).next_commands:
+            read_so = "--label-column kind --merge round=disc --exclude-class 'odd one'"
+            assert f" {read_so} --corrections " in command
+
     def test_photos_that_have_moved_are_told(self, run_folder: RunFolder, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(run_folder.path, copy)
@@ -515,6 +547,16 @@ class TestPages:
             "disc/006.jpg", "disc/007.jpg",
         }  # fmt: skip
         assert not doubtful & {picture.path for row in page.rows for picture in row.pictures}
+
+    def test_of_two_labels_one_is_kept_and_of_two_copies_both(self, tmp_path: Path) -> None:
+        conflict = Finding("disc/000.jpg", "label-conflict", "error", 1.0, "", "square/000.jpg")
+        review = open_folder(tmp_path, [conflict, PAIR]).review
+        shown = [
+            pages.render("case.html.j2", pages.case_page(review, number, "token"))
+            for number in range(3)
+        ]
+        kept = [page.partition('value="keep"')[2].partition(">")[2].split("<")[0] for page in shown]
+        assert [words.strip() for words in kept] == ["Keep: disc", "Keep: square", "Keep both"]
 
     def test_when_a_kind_is_spent_the_next_one_is_offered(self, tmp_path: Path) -> None:
         photos = write_photos(tmp_path / "photos", per_class=30)
@@ -567,6 +609,12 @@ class TestMergingFiles:
         log = opened.review.log.path
         with pytest.raises(PegboardError, match="is there already"):
             merge_files([log, log], log)
+
+    def test_a_folder_that_is_missing_is_told_before_anything_is_read(self, tmp_path: Path) -> None:
+        out = tmp_path / "none" / "both.csv"
+        with pytest.raises(PegboardError, match=r"both\.csv: there is no folder .*none; make it"):
+            merge_files([tmp_path / "a.csv", tmp_path / "b.csv"], out)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_findings_of_a_pair_keep_their_place() -> None:

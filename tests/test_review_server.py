@@ -169,6 +169,23 @@ class TestWhatIsSent:
         assert b"EXIF" not in answer.body
         assert to_pixels(answer.body).shape == (80, 96, 3)
 
+    def test_pictures_are_kept_under_an_address_of_this_session_only(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        """A later review at the same port has other photos under the same numbers."""
+
+        def address(page: str) -> str:
+            return page.partition('src="/picture/')[2].partition('"')[0]
+
+        own = address(client.get("/photo/1").text)
+        assert "immutable" in client.get(f"/picture/{own}").headers["cache-control"]
+        with serving(open_folder(tmp_path)) as server:
+            other = enter(server.address)
+            assert address(other.get("/photo/1").text) != own
+            for path in (own, own.partition("?")[0]):
+                assert other.get(f"/picture/{path}").headers["cache-control"] == "no-store"
+            assert "?of=" in address(other.get("/bulk").text)
+
     @pytest.mark.parametrize(
         "path",
         [
@@ -237,6 +254,23 @@ class TestGoingThrough:
             assert "pegboard compare" in end
         actions = [one.action for one in read_corrections(opened.review.log.path)]
         assert actions == ["accept", "undo", *["accept"] * 3, *["keep"] * 4]
+
+    def test_a_file_that_cannot_be_read_any_more_is_told_on_the_page(self, tmp_path: Path) -> None:
+        opened = open_folder(tmp_path)
+        with serving(opened) as server:
+            client = enter(server.address)
+            client.post("/decide", {"number": 1, "action": "keep"})
+            file = opened.review.log.path
+            whole = file.read_bytes()
+            file.write_bytes(whole.replace(b",", b";") + b"\n")
+            for path in ("/photo/2", "/bulk", "/end"):
+                answer = client.get(path)
+                assert (answer.status, "have semicolons" in answer.text) == (409, True)
+            refused = client.post("/decide", {"number": 2, "action": "keep"})
+            assert (refused.status, "have semicolons" in refused.text) == (409, True)
+            file.write_bytes(whole)
+            assert client.post("/decide", {"number": 2, "action": "keep"}).status == 303
+            assert client.get("/photo/3").status == 200
 
     def test_decisions_from_many_threads_are_all_saved(self, tmp_path: Path) -> None:
         opened = open_folder(tmp_path)

@@ -78,7 +78,7 @@ def next_steps(folder: CheckFolder, record: CheckRecord, findings: Sequence[Find
     review = ["pegboard", "review", record.source]
     if folder.path != DEFAULT:
         review += ["--findings", str(folder.path)]
-    compare = ["pegboard", "compare", record.source, *_same_source(record.settings)]
+    compare = ["pegboard", "compare", record.source, *source_options(record.settings)]
     for suggestion in _merges(record.settings, findings):
         compare += ["--merge", suggestion]
     steps = []
@@ -94,8 +94,8 @@ def next_steps(folder: CheckFolder, record: CheckRecord, findings: Sequence[Find
     return steps
 
 
-def _same_source(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the options that read the source as the check did."""
+def source_options(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options that read a source as a check or run did."""
     for name in _COLUMNS:
         default = name.removesuffix("_column")
         if settings.get(name, default) != default:

@@ -311,6 +311,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
+def process_start(process: int) -> str:
+    """Return when a process started, for telling it from a later one of its number.
+
+    Clock ticks since the machine was started, as Linux counts them; "" where that is not told.
+    """
+    with suppress(OSError, IndexError):
+        # The name of the program stands in brackets and may hold spaces and brackets itself.
+        told = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+        return told.rpartition(")")[2].split()[19]
+    return ""
+
+
 def runs_of(location: str, *bases: Path) -> Sequence[RunFolder]:
     """Return the runs below ``bases`` (``pegboard-runs/``) made from one source, oldest first."""
     found = {}

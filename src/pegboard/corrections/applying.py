@@ -8,8 +8,12 @@ from dataclasses import replace
 
 from pegboard.corrections.ledger import Ledger
 from pegboard.corrections.lines import Correction
+from pegboard.errors import PegboardError
 from pegboard.photos import Intake, LeftOut, Photo
 from pegboard.sources.base import class_label
+
+_ABOUT_COPIES = frozenset(("duplicate", "label-conflict", "leak"))
+"""Findings that name one of equal files: the reason of a decision begins with the finding."""
 
 
 def apply_corrections(
@@ -30,12 +34,18 @@ def apply_corrections(
     ----------
     merge, exclude
         As for intake: they hold for corrected labels too.
+
+    Raises
+    ------
+    PegboardError
+        When a label decided on is not text, and no class of the photos is called that.
     """
     decisions = _Decisions(corrections, intake.photos)
     merged = {class_label(name): class_label(into) for name, into in (merge or {}).items()}
     excluded = {class_label(name) for name in exclude}
     found = [decisions.about(photo) for photo in intake.photos]
     labels = _decided_labels(intake.photos, found, merged)
+    _refuse_garbled(set(labels) - {photo.label for photo in intake.photos})
     of_pixels = _labels_by_pixels(intake.photos, labels)
     photos: list[Photo] = []
     left_out = list(intake.left_out)
@@ -72,6 +82,17 @@ def _decided_labels(
             label = ""
         labels.append(label)
     return labels
+
+
+def _refuse_garbled(new: Collection[str]) -> None:
+    """Refuse new classes whose names are not UTF-8: what a table program left of other letters."""
+    for label in sorted(new):
+        name = label.encode("utf-8", "surrogateescape")
+        if name != label.encode("utf-8", "ignore"):
+            raise PegboardError(
+                f"corrections: the class {name!r} is not in UTF-8, and the photos have no class of "
+                "that name; put the label right and save the corrections as CSV UTF-8"
+            )
 
 
 def _labels_by_pixels(photos: Sequence[Photo], labels: Sequence[str]) -> Mapping[str, set[str]]:
@@ -113,7 +134,12 @@ class _Decisions:
         return other
 
     def _is_moved(self, dropped: Correction, photo: Photo) -> bool:
-        """Whether a photo is the dropped one under another name: of copies only one was dropped."""
+        """Whether a photo is the dropped one under another name: of copies only one was dropped.
+
+        Of a photo that was dropped as a copy, what is left is the copy that was to stay.
+        """
+        if dropped.reason.partition(" ")[0] in _ABOUT_COPIES:
+            return False
         is_there = (dropped.sha256, dropped.path) in self._there
         return not is_there and dropped.label_before in ("", photo.label)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 from pegboard.corrections.lines import Correction
 
@@ -68,15 +69,21 @@ class Ledger:
     def last_of(self, reviewer: str) -> list[Correction]:
         """Return the last decision of a reviewer that holds: one line, or all of a batch.
 
-        Lines of one time were one decision. Where another reviewer has since decided about
-        the same photo, that photo is not among them: taking back would hit the wrong line.
+        Lines of one time were one decision, several about one photo too. Where another reviewer
+        has since decided about the same photo, that photo is not among them: taking back would
+        hit the wrong line.
         """
         tops = [made[-1] for made in self._made.values() if made]
         own = [one for one in tops if one[1].reviewer == reviewer]
         if not own:
             return []
-        time = max(own, key=_number)[1].time
-        return [one for _, one in sorted(own, key=_number) if one.time == time]
+        batch = reviewer, max(own, key=_number)[1].time
+
+        def is_of_it(numbered: tuple[int, Correction]) -> bool:
+            return (numbered[1].reviewer, numbered[1].time) == batch
+
+        found = (one for made in self._made.values() for one in takewhile(is_of_it, reversed(made)))
+        return [one for _, one in sorted(found, key=_number)]
 
 
 def _number(numbered: tuple[int, Correction]) -> int:

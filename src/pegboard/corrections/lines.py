@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,12 @@ ACTIONS = ("accept", "keep", "relabel", "drop", "same-object", "undo")
 
 MARK = b"\xef\xbb\xbf"
 """What table programs put at the start of a file."""
+
+# As the csv module reads them: a quote opens at the start of a cell only, and behind the one
+# that closes the cell goes on as plain text.
+_CELL = rb'(?:"(?:[^"]|"")*+"[^,\r\n]*+|[^,"\r\n][^,\r\n]*+|)'
+_ROW = re.compile(rb"%(cell)b(?:,%(cell)b)*" % {b"cell": _CELL})
+_LINE = re.compile(rb"%b(?:\r\n|\r|\n)" % _ROW.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,7 @@ def parse(file: str | Path, data: bytes) -> list[Correction]:
         table = csv.DictReader(io.StringIO(_text(data), newline=""))
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
         if missing:
+            _refuse_other_tables(file, data, table.fieldnames or ())
             raise PegboardError(
                 f"corrections {file} lack the columns {', '.join(missing)}; expected "
                 f"{', '.join(COLUMNS)}"
@@ -109,6 +118,18 @@ def parse(file: str | Path, data: bytes) -> list[Correction]:
         return [_correction(file, table.line_num, row) for row in table]
     except csv.Error as error:
         raise PegboardError(f"corrections {file} are not a CSV table: {error}") from error
+
+
+def _refuse_other_tables(file: str | Path, data: bytes, header: Sequence[str]) -> None:
+    """Say what a table program has made of the file, where that shows."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise PegboardError(f"corrections {file} are in UTF-16; save the file as CSV UTF-8")
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0]:
+            raise PegboardError(
+                f"corrections {file} have {name} between their cells; save the file as CSV UTF-8 "
+                "with commas"
+            )
 
 
 def end_of_whole_lines(data: bytes) -> int:
@@ -124,15 +145,13 @@ def end_of_whole_lines(data: bytes) -> int:
     >>> end_of_whole_lines(b"a,b\n1,x\n2")
     8
     """
-    end, whole, quoted = 0, 0, False
-    for line in data.splitlines(keepends=True):
-        end += len(line)
-        # A quote within quotes is doubled, so an odd number opens or closes.
-        quoted ^= line.count(b'"') % 2 == 1
-        if not quoted and line.endswith((b"\n", b"\r")):
-            whole = end
+    start = whole = len(MARK) if data.startswith(MARK) else 0
+    while line := _LINE.match(data, whole):
+        whole = line.end()
+    if whole == start:
+        return 0
     last = data[whole:]
-    if last and whole and not quoted and len(_cells(last)) == len(_cells(data[:whole])):
+    if last and _ROW.fullmatch(last) and len(_cells(last)) == len(_cells(data[:whole])):
         return len(data)
     return whole
 

@@ -86,7 +86,7 @@ class CorrectionsLog:
             When the disk is full or the file cannot be written any more.
         """
         chosen = list(corrections)
-        return self._decide(lambda: chosen) if chosen else []
+        return self.decide(lambda: chosen) if chosen else []
 
     def undo(self) -> list[Correction]:
         """Take back the reviewer's last decision that holds; return what was taken back."""
@@ -100,11 +100,23 @@ class CorrectionsLog:
             ]
 
         if self.path.exists():
-            self._decide(choose)
+            self.decide(choose)
         return last
 
-    def _decide(self, choose: Callable[[], Sequence[Correction]]) -> list[Correction]:
-        """Write what is chosen in view of everything decided so far, by anyone."""
+    def decide(self, choose: Callable[[], Sequence[Correction]]) -> list[Correction]:
+        """Write what is chosen in view of everything decided so far, by anyone.
+
+        Parameters
+        ----------
+        choose
+            Called when the ledger is up to date and nobody else can write; nothing is written
+            when it raises.
+
+        Raises
+        ------
+        PegboardError
+            When the disk is full or the file cannot be written any more.
+        """
         with self._opened() as file:
             self._catch_up(file)
             time = self._next_time()

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from pegboard.corrections import LabelChange
-from pegboard.errors import RunFolderError
+from pegboard.errors import PegboardError, RunFolderError
 from pegboard.evaluate import Predictions
 from pegboard.history.changes import pair_photos, value_changes
 from pegboard.history.difference import Difference, paired, with_p
@@ -24,6 +25,7 @@ from pegboard.history.finished import FinishedRun
 from pegboard.manifest import ManifestRow
 from pegboard.metrics import DRAWS, confusion_matrix, macro_f1
 from pegboard.photos import SPLITS
+from pegboard.runs import read_json
 from pegboard.significance import holm
 from pegboard.words import count, listing
 
@@ -194,7 +196,9 @@ def _place(split: str) -> tuple[int, str]:
 def effect_of_runs(before: FinishedRun, after: FinishedRun, *, draws: int = DRAWS) -> Effect | None:
     """Return the effect of what run ``after`` corrected; None if it corrected nothing more."""
     file = _settings(after.record).get("corrections")
-    if not file or file == _settings(before.record).get("corrections"):
+    if not file:
+        return None
+    if file == _settings(before.record).get("corrections") and not _has_grown(before, after):
         return None
     answers = {}
     for name in after.models():
@@ -203,6 +207,25 @@ def effect_of_runs(before: FinishedRun, after: FinishedRun, *, draws: int = DRAW
         except RunFolderError:
             continue  # the comparison of runs says so itself
     return corrections_effect(before, answers, after.rows, after.record, draws=draws)
+
+
+def _has_grown(before: FinishedRun, after: FinishedRun) -> bool:
+    """Whether one file of corrections says more to the later of two runs."""
+    if str(after.record.get("started", "")) <= str(before.record.get("started", "")):
+        return False
+    pairs, removed, _ = pair_photos(before.rows, after.rows)
+    if any(old.label != new.label for old, new in pairs):
+        return True
+    dropped = {photo.get("path") for photo in _dropped(after)}
+    return any(row.path in dropped for row in removed)
+
+
+def _dropped(run: FinishedRun) -> Sequence[Mapping[str, Any]]:
+    """Return the photos that a run names as dropped by its corrections."""
+    with suppress(PegboardError):
+        found = read_json(run.folder.leaderboard).get("corrections") or {}
+        return [photo for photo in found.get("photos", ()) if not photo.get("after")]
+    return []
 
 
 def corrections_effect(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pegboard.errors import PegboardError, RunFolderError
 from pegboard.leaderboard import Leaderboard, ModelRow
-from pegboard.runs import MARK, RUNS, RunFolder, read_json
+from pegboard.runs import MARK, RUNS, RunFolder, process_start, read_json
 
 Status = Literal["finished", "interrupted", "failed", "running", "damaged"]
 
@@ -171,12 +171,16 @@ def _status(record: Mapping[str, Any], *, idle: float) -> tuple[Status, str]:
         return said, ""
     if said != "running":
         return "damaged", f"run.json has the status {said!r}, which this pegboard does not know"
-    if idle < QUIET_SECONDS or _is_alive(record.get("process")):
+    if idle < QUIET_SECONDS or _is_alive(record.get("process"), record.get("process_start")):
         return "running", ""
     return "interrupted", "it ended without saying so; go on with pegboard compare … --resume"
 
 
-def _is_alive(process: object) -> bool:
+def _is_alive(process: object, started: object) -> bool:
+    """Whether the process that wrote a run is still there; ``started`` tells it from a later one.
+
+    Runs of an earlier pegboard do not say when theirs started.
+    """
     # On Windows, signal 0 would end the process.
     if not isinstance(process, int) or process <= 0 or os.name != "posix":
         return False
@@ -185,8 +189,9 @@ def _is_alive(process: object) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        return True
-    return True
+        pass  # it is there, and not ours
+    now = process_start(process)
+    return not started or not now or now == started
 
 
 def _size_and_change(path: Path) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from pegboard.loader import Photos
 from pegboard.manifest import write_manifest
 from pegboard.prepare import FitChoice, ModelPlan, Prepared, threads_of
 from pegboard.progress import Progress
-from pegboard.runs import MARK, RunFolder, read_json, write_json
+from pegboard.runs import MARK, RunFolder, process_start, read_json, write_json
 from pegboard.settings import CompareSettings
 
 
@@ -59,6 +59,7 @@ class ActiveRun:
             "started": _now(),
             "status": "running",
             "process": os.getpid(),
+            "process_start": process_start(os.getpid()),
             "fingerprint": prepared.fingerprint,
             "machine": self.machine.to_json(),
             "versions": dict(self.machine.versions),

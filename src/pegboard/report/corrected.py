@@ -98,16 +98,18 @@ def changed_paths(run: Run) -> list[str]:
 
 
 def labels_to_check(run: Run) -> str:
-    """Say how many labels a check of the same photos suspects, or how to make one."""
-    source = run.run.get("source") or {}
+    """Say how many labels a check of the same photos suspects, or how to make one.
+
+    Nothing is said of a run with corrections: its labels have been gone through.
+    """
+    source, settings = (run.run.get(key) or {} for key in ("source", "settings"))
     location = source.get("location")
-    if not isinstance(location, str):
+    if not isinstance(location, str) or settings.get("corrections"):
         return ""
     for folder in _checks(run):
         with suppress(PegboardError, OSError):
             if folder.is_ours() and folder.read().location == location:
                 return _suspects(folder)
-    settings = run.run.get("settings") or {}
     typed = settings.get("source")
     if not isinstance(typed, str) or typed == "memory":
         return ""
@@ -115,17 +117,24 @@ def labels_to_check(run: Run) -> str:
 
 
 def _suspects(folder: CheckFolder) -> str:
+    name = _typed(folder)
     outcome = next((one for one in folder.read().outcomes if one.code == "label-suspect"), None)
     if outcome is None or outcome.state == "not-applicable":
         why = f" ({outcome.why})" if outcome and outcome.why else ""
-        return f"The check in {folder.path.name} did not look at labels{why}."
+        return f"The check in {name} did not look at labels{why}."
     if outcome.count == 0:
-        return f"The check in {folder.path.name} found no label that may be wrong."
-    command = shlex.join(["pegboard", "review", folder.path.name])
+        return f"The check in {name} found no label that may be wrong."
+    command = shlex.join(["pegboard", "review", name])
     return (
-        f"The check in {folder.path.name} found {count(outcome.count, 'label')} that may be wrong: "
+        f"The check in {name} found {count(outcome.count, 'label')} that may be wrong: "
         f"go through them with {command}, then compare with --corrections."
     )
+
+
+def _typed(folder: CheckFolder) -> str:
+    """Return a check's folder as it can be typed: its bare name only where it lies here."""
+    is_here = folder.path.resolve() == DEFAULT.resolve()
+    return str(DEFAULT if is_here else folder.path)
 
 
 def _checks(run: Run) -> Iterator[CheckFolder]:

@@ -104,16 +104,19 @@ class Site:
 
     def bulk(self, at_least: float | None = None) -> Response:
         """Show what would be accepted together."""
-        self._review.refresh()
-        return self._bulk(at_least)
+        return self._bulk(at_least, self._look())
 
     def end(self) -> Response:
         """Show what is next when nothing is left."""
-        self._review.refresh()
+        trouble = self._look()
         shown = pages.end_page(
-            self._review, self._access.token, self._commands, said=self._take_done()
+            self._review,
+            self._access.token,
+            self._commands,
+            said=self._take_done(),
+            trouble=trouble,
         )
-        return HTMLResponse(pages.render("end.html.j2", shown))
+        return HTMLResponse(pages.render("end.html.j2", shown), 409 if trouble else 200)
 
     # --- decisions --------------------------------------------------------------------------
 
@@ -148,15 +151,16 @@ class Site:
 
     # --- what pages are made of -------------------------------------------------------------
 
-    def picture(self, number: int, size: str) -> Response:
-        """Send a photo, made smaller."""
+    def picture(self, number: int, size: str, of: str = "") -> Response:
+        """Send a photo, made smaller; a browser keeps it under this session's address only."""
         if size not in SIDES:
             raise HTTPException(404, "no such size")
         try:
             shot = self._review.gallery.shot(number, size)
         except (LookupError, OSError, UnusableImage) as error:
             raise HTTPException(404, "this photo cannot be shown") from error
-        return Response(shot.data, media_type="image/webp", headers={"cache-control": _WEEK})
+        kept = _WEEK if of == self._review.gallery.mark else "no-store"
+        return Response(shot.data, media_type="image/webp", headers={"cache-control": kept})
 
     def style(self) -> Response:
         """Send the stylesheet."""
@@ -176,7 +180,7 @@ class Site:
         review = self._review
         if not 0 <= number < len(review.queue.cases):
             raise HTTPException(404, f"there are {len(review.queue.cases)} photos")
-        review.refresh()
+        trouble = trouble or self._look()
         done = self._take_done()
         page = pages.case_page(review, number, self._access.token, said=done, trouble=trouble)
         return HTMLResponse(pages.render("case.html.j2", page), 409 if trouble else 200)
@@ -184,6 +188,14 @@ class Site:
     def _bulk(self, at_least: float | None, trouble: str = "") -> Response:
         page = pages.bulk_page(self._review, self._access.token, at_least, trouble=trouble)
         return HTMLResponse(pages.render("bulk.html.j2", page), 409 if trouble else 200)
+
+    def _look(self) -> str:
+        """Take in what others have decided; return why the file cannot be read any more."""
+        try:
+            self._review.refresh()
+        except PegboardError as error:
+            return str(error)
+        return ""
 
     def _take_done(self) -> str:
         done, self._done = self._done, ""

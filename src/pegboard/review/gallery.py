@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,12 @@ class Gallery:
         Class of each photo by path; the order gives the numbers.
     spare
         Encoded pictures to show where a photo cannot be read any more.
+
+    Attributes
+    ----------
+    mark
+        In the address of every picture: another review, at the same port, has other photos
+        under the same numbers.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class Gallery:
         self._source = source
         self.labels = labels
         self.paths: Sequence[str] = tuple(labels)
+        self.mark = secrets.token_hex(8)
         self._numbers = {path: number for number, path in enumerate(self.paths)}
         self._spare = spare or {}
         self._kept: OrderedDict[tuple[int, str], Shot] = OrderedDict()

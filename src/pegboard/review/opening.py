@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pegboard.audit.folder import DEFAULT, CheckFolder
 from pegboard.audit.photos import read_photos
 from pegboard.audit.subject import Subject
+from pegboard.audit_words import source_options
 from pegboard.budget import Budget
 from pegboard.corrections import CorrectionsLog
 from pegboard.errors import BudgetSpent, PegboardError, SourceError
@@ -40,16 +41,19 @@ class Opened:
         As the next command has to name it.
     notes
         What the user should know first.
+    settings
+        Of the check or run: how the next command has to read the source.
     """
 
     review: Review
     source: str
     notes: tuple[str, ...]
+    settings: Mapping[str, Any]
 
     @property
     def next_commands(self) -> tuple[str, str]:
         """What to do with the decisions: train with them, or write a cleaned copy."""
-        file = ["--corrections", str(self.review.log.path)]
+        file = [*source_options(self.settings), "--corrections", str(self.review.log.path)]
         return (
             shlex.join(["pegboard", "compare", self.source, *file]),
             shlex.join(["pegboard", "apply", self.source, *file, "--to", "DIR"]),
@@ -130,7 +134,7 @@ def _open_check(target: str, check: CheckFolder, corrections: Path | None, revie
     queue = queue_of(check.read_findings(), labels, classes)
     nearby = Arriving(Samples(labels), lambda: _by_features(check, source))
     review = Review(source.name, queue, Gallery(source, labels), nearby, classes, log)
-    return _opened(review, target)
+    return _opened(review, target, settings)
 
 
 def _by_features(check: CheckFolder, source: Source) -> Nearby | None:
@@ -160,7 +164,7 @@ def _classes(labels: Mapping[str, str | None]) -> list[str]:
     return names if len(names) > 1 else []
 
 
-def _opened(review: Review, source: str) -> Opened:
+def _opened(review: Review, source: str, settings: Mapping[str, Any]) -> Opened:
     queue, log = review.queue, review.log
     notes = list(log.told)
     if queue.missing:
@@ -176,7 +180,7 @@ def _opened(review: Review, source: str) -> Opened:
             "there is nothing to go through: no warning or error about a photo was found"
             + "".join(f"; {note}" for note in notes)
         )
-    return Opened(review, source, tuple(notes))
+    return Opened(review, source, tuple(notes), settings)
 
 
 # --- the mistakes of a run ----------------------------------------------------------------
@@ -223,8 +227,8 @@ def _open_run(
         classes,
         log,
     )
-    opened = _opened(review, where)
-    return Opened(review, opened.source, (*opened.notes, *_earlier(settings, log)))
+    opened = _opened(review, where, settings)
+    return replace(opened, notes=(*opened.notes, *_earlier(settings, log)))
 
 
 def _spare(evidence: Evidence | None) -> dict[str, bytes]:

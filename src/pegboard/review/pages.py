@@ -70,10 +70,11 @@ class KindLink:
 
 @dataclass(frozen=True)
 class Frame:
-    """What every page shows around its middle."""
+    """What every page shows around its middle; ``pictures`` is the mark of their addresses."""
 
     name: str
     token: str
+    pictures: str
     reviewer: str
     file: str
     total: int
@@ -152,6 +153,7 @@ def frame(
     return Frame(
         name=review.name,
         token=token,
+        pictures=review.gallery.mark,
         reviewer=review.log.reviewer,
         file=str(review.log.path),
         total=len(states),
@@ -220,7 +222,7 @@ def case_page(
         next=number + 2 if number + 1 < len(review.queue.cases) else None,
         prefetch=() if following is None else _numbers(review, following),
         can_pair=bool(case.others),
-        keeps_both=bool(case.others) and case.kind in PAIRS,
+        keeps_both=bool(case.others) and case.kind in PAIRS - {"label-conflict"},
     )
 
 
@@ -309,9 +311,11 @@ def bulk_page(
     )
 
 
-def end_page(review: Review, token: str, commands: Sequence[str], *, said: str = "") -> EndPage:
+def end_page(
+    review: Review, token: str, commands: Sequence[str], *, said: str = "", trouble: str = ""
+) -> EndPage:
     """Return the last page."""
-    return EndPage(frame(review, token, said=said), tuple(commands))
+    return EndPage(frame(review, token, said=said, trouble=trouble), tuple(commands))
 
 
 # --- rendering ----------------------------------------------------------------------------

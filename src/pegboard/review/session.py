@@ -167,10 +167,20 @@ class Review:
         """Return whether going on with one kind pays off."""
         with self._lock:
             numbers = self.kinds.get(kind, [])
-            about = (self.log.ledger.about(self.queue.cases[number].path) for number in numbers)
-            last = sorted((made[-1].time, made[-1].action in CHANGES) for made in about if made)
+            # One decision may have answered several cases.
+            answers = {self._answer(self.queue.cases[number]) for number in numbers}
+            last = sorted((one.time, one.action in CHANGES) for one in answers if one)
             left = sum(self.states()[number] == "open" for number in numbers)
             return payoff([changed for _, changed in last], left)
+
+    def _answer(self, case: Case) -> Correction | None:
+        """Return the last decision about a photo, or else the one that settled its case."""
+        own = self.log.ledger.about(case.path)
+        if own:
+            return own[-1]
+        others = {one.other_path for one in case.findings if self._is_settled(one)}
+        made = [one for path in others for one in self.log.ledger.about(path)]
+        return max(made, key=lambda one: one.time, default=None)
 
     def seconds_left(self) -> float | None:
         """Return how long the rest takes at the reviewer's pace; None before that shows."""
@@ -219,15 +229,18 @@ class Review:
             chosen = sorted(set(numbers))
             made: list[Correction] = []
             for number in chosen:
-                if self.states()[self._checked(number)] != "open":
-                    raise Refused(
-                        f"photo {number + 1} has been decided since the preview, so nothing was "
-                        "accepted; look at the preview again"
-                    )
+                self._need_open(number)
                 made += self._corrections(self._case(number), "accept", "", False)
             if not made:
                 raise Refused("no photo was chosen, so nothing was accepted")
-            self.log.append(made)
+
+            def still_open() -> list[Correction]:
+                # Another reviewer may have decided since this ledger was read.
+                for number in chosen:
+                    self._need_open(number)
+                return made
+
+            self.log.decide(still_open)
             self._count()
             return Done(f"{len(made)} suggestions accepted.", chosen[-1])
 
@@ -258,6 +271,13 @@ class Review:
                 f"there are {len(self.queue.cases)} photos, and none has number {number + 1}"
             )
         return number
+
+    def _need_open(self, number: int) -> None:
+        if self.states()[self._checked(number)] != "open":
+            raise Refused(
+                f"photo {number + 1} has been decided since the preview, so nothing was "
+                "accepted; look at the preview again"
+            )
 
     def _case(self, number: int) -> Case:
         return self.queue.cases[self._checked(number)]

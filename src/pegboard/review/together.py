@@ -73,8 +73,11 @@ def merge_files(files: Sequence[Path], out: Path) -> Together:
     Raises
     ------
     PegboardError
-        When a file cannot be read, or ``out`` or the folder of conflicts is there already.
+        When a file cannot be read, ``out`` or the folder of conflicts is there already, or the
+        folder of ``out`` is not.
     """
+    if not out.parent.is_dir():
+        raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")
     folder = out.with_name(f"{out.stem}-conflicts")
     for path in (out, folder):
         if path.exists():

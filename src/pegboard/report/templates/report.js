@@ -217,6 +217,8 @@
       right ? `${names[0]}, recognised` : `${names[0]}, taken for ${names[1]}`;
     byId('cell-note').textContent = `Answers of ${store.models[place].name} to test photos: `
       + `${waiting.length} on this page, the surest first.`;
+    // The command goes through the answers of the best model, whichever cell was pressed.
+    byId('cell-review').hidden = !byId(model).classList.contains('best');
     byId('cell-command').textContent =
       `pegboard review ${quoted(runFolder())} --cell ${quoted(names.join(','))}`;
     byId('cell-copied').textContent = '';
