@@ -43,6 +43,8 @@ class ReviewServer:
             access_log=False,
             log_level="error",
             lifespan="off",
+            # uvicorn would take another reader of requests where one is installed.
+            http="h11",
             ws="none",
             # Who asks is known from the connection, never from a header.
             proxy_headers=False,
