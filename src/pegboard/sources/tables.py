@@ -9,6 +9,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from pegboard.sources.base import (
 )
 
 DEFAULT_OPTIONS = SourceOptions()
+
+_ANY_LABEL = "photo"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,15 @@ class ManifestSource:
         if any(mark in together for mark in _DETOURS):
             keys = [_shortened(path.replace("\\", "/")) for path in keys]
         return self._listing(keys, lambda _: True)
+
+    def unlabelled(self) -> ManifestSource:
+        """Return the same rows as if all had one label, for who only asks about splits."""
+        twin = copy(self)
+        twin._rows = [
+            _Row(row.line, row.path, _ANY_LABEL, row.split, row.group, row.sha256)
+            for row in self._rows
+        ]
+        return twin
 
     def _listing(self, keys: Sequence[str], exists: Callable[[str], bool]) -> Listing:
         if len(set(keys)) == len(keys):
