@@ -410,7 +410,7 @@ class TestCompare:
         x, y = digits
         # Together there are as many labels as photos.
         parts = {"train": (x[:14], y[:6]), "test": (x[14:20], y[6:20])}
-        with pytest.raises(InputError, match="train: .* found 14 photos and 6 labels"):
+        with pytest.raises(InputError, match=r"train: .* found 14 photos and 6 labels"):
             GivenSource.of_splits(parts)
 
     @pytest.mark.parametrize("dtype", ["string", "Int64", "Float64", "category", object])
