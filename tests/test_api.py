@@ -406,6 +406,17 @@ class TestCompare:
         split = pd.DataFrame([(row.label, row.split, row.sha256) for row in rows])
         assert np.array_equal(split, run.photos[["label", "split", "sha256"]])
 
+    def test_each_part_needs_one_label_for_each_photo(self, digits) -> None:
+        x, y = digits
+        # Together there are as many labels as photos.
+        parts = {"train": (x[:14], y[:6]), "test": (x[14:20], y[6:20])}
+        with pytest.raises(InputError, match=r"train: .* found 14 photos and 6 labels"):
+            GivenSource.of_splits(parts)
+
+    @pytest.mark.parametrize("dtype", ["string", "Int64", "Float64", "category", object])
+    def test_a_missing_label_of_any_pandas_column_is_none(self, dtype: Any) -> None:
+        assert label_texts(pd.Series([1, None, 2], dtype=dtype)) == ["1", None, "2"]
+
     def test_given_splits_are_kept(self, digits, tmp_path: Path, capfd) -> None:
         x, y = digits
         source = {"train": (x[:300], y[:300]), "test": (x[300:400], y[300:400])}

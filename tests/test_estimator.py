@@ -204,6 +204,21 @@ class TestPictures:
             small(image_shape=(7, 9)).fit(digits[0].reshape(-1, 64), digits[1])
         with pytest.raises(ValueError, match="pixel_range: expected"):
             small(pixel_range=(1, 1)).fit(*digits)
+        with pytest.raises(ValueError, match=r"expected images of shape .* found \(300, 8, 8, 4\)"):
+            small().fit(np.stack([digits[0]] * 4, axis=3), digits[1])
+
+    @pytest.mark.parametrize("pixel_range", [None, (0, 1), "data"])
+    def test_values_that_are_not_numbers_are_refused(self, digits, pixel_range: Any) -> None:
+        x = digits[0] / 255
+        holed = x.copy()
+        holed[5, 2, 2] = np.nan
+        with pytest.raises(InputError, match="NaN"):
+            small(pixel_range=pixel_range).fit(holed, digits[1])
+        with pytest.raises(InputError, match="NaN"):
+            small(pixel_range=pixel_range).fit(list(holed), digits[1])
+        fitted = small(epochs=1, pixel_range=pixel_range).fit(x, digits[1])
+        with pytest.raises(InputError, match="NaN"):
+            fitted.predict(holed)
 
 
 class TestMistakes:
@@ -223,6 +238,12 @@ class TestMistakes:
             small(validation_fraction=1.5).fit(*digits)
         with pytest.raises(pegboard.PegboardError, match="--epochs must be at least 1"):
             small(epochs=0).fit(*digits)
+        with pytest.raises(
+            pegboard.PegboardError, match=r"--recipe must be one of default, .*robst"
+        ):
+            small(recipe="robst").fit(*digits)
+        with pytest.raises(pegboard.PegboardError, match=r"--fit must be one of auto, .*stretch"):
+            small(image_fit="stretch").fit(*digits)
 
     def test_one_class_and_no_pictures(self, digits) -> None:
         with pytest.raises(ValueError, match="at least 2 classes, found 1 class"):

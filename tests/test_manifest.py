@@ -96,7 +96,11 @@ class TestRefused:
             ("path,label,split,group\n", "lacks the column sha256"),
             ("path,label,split,group,sha256\na,b\n", "has 2 of 5 cells in row 2"),
             ("path,label,split,group,sha256\na,b,val,g,0\n", "has the split 'val' in row 2"),
-            ('path,label,split,group,sha256\n"a,b,train,g,0\n', "has 1 of 5 cells in row 2"),
+            (
+                'path,label,split,group,sha256\n"a,b,train,g,0\n',
+                "is not a CSV table: unexpected end",
+            ),
+            ('path,label,split,group,sha256\na,b,test,g,"0\nb,b,train,g,0\n', "unexpected end"),
             ("path,label,split,group,sha256\n" + "x" * 200_000, "is not a CSV table"),
         ],
     )

@@ -21,7 +21,7 @@ from pegboard.cli import run
 from pegboard.errors import Interrupted, PegboardError
 from pegboard.rows import Decision, Prediction
 from pegboard.sorting import LOG, Line, Plan, Unsure, carry_out, plan_sorting
-from pegboard.trees import portable_folders, portable_name
+from pegboard.trees import class_folders, portable_folders, portable_name
 from small_bundle import colour_bundle, plain
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "unsure": (120, 110, 100)}
@@ -418,3 +418,11 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
         carry_out(plan)
     assert (tmp_path / "d" / "red" / "b").read_text() == "mine"
     assert sorted(tree(tmp_path / "d")) == [LOG, "red/a", "red/b"]
+
+
+def test_letter_case_does_not_part_two_class_folders() -> None:
+    assert class_folders({"Hammer", "hammer", "saw"}) == {
+        "Hammer": "Hammer",
+        "hammer": "hammer-2",
+        "saw": "saw",
+    }

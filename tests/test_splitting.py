@@ -531,6 +531,20 @@ class TestVerify:
         assert said.code == 3
         assert "disc/000.jpg (train) and disc/000.jpg (test): equal files" in said.out
 
+    @pytest.mark.parametrize("label", ["cross", ""])
+    def test_a_leak_does_not_depend_on_the_label(
+        self, split: Call, photo_folder: PhotoFolder, label: str
+    ) -> None:
+        photos = photo_folder(per_class=3)
+        rows = [["disc/000.jpg", "disc", "train"], ["disc/001.jpg", "disc", "test"],
+                ["disc/000.jpg", label, "test"]]  # fmt: skip
+        said = split("--verify", table(photos / "m.csv", *rows, columns="path,label,split"))
+        assert said.code == 3
+        assert "disc/000.jpg (train) and disc/000.jpg (test): equal files" in said.out
+        told = [[f"gone{n}.jpg", name, part, "", "0" * 64] for n, (name, part) in
+                enumerate([("disc", "train"), (label, "test")])]  # fmt: skip
+        assert split("--verify", table(Path("told.csv"), *told)).code == 3
+
     def test_what_cannot_be_verified_is_told(self, split: Call, photo_folder: PhotoFolder) -> None:
         one = table(Path("one.csv"), ["a", "cat", "train", "g", "0" * 64])
         assert "gives one split" in split("--verify", one).error

@@ -293,11 +293,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if getattr(array, "ndim", 2) < 3:
                 array = validate_data(self, X, reset=reset, dtype="numeric")
                 array = array.reshape(len(array), *self._shape_of(array.shape[1]))
-            return list(as_images(self._pixels([array], reset=reset)[0], where="X"))
+            return list(_images(self._pixels([array], reset=reset)[0]))
         if not all(isinstance(item, np.ndarray) for item in column):
             return listed(column, where="X")
         pictures = [picture[None] for picture in self._pixels(column, reset=reset)]
-        return [as_images(picture, where="X")[0] for picture in pictures]
+        return [_images(picture)[0] for picture in pictures]
 
     def _shape_of(self, features: int) -> tuple[int, ...]:
         if self.image_shape is None:
@@ -314,6 +314,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         values = np.concatenate([array.ravel() for array in arrays])
         if values.size == 0:
             raise InputError(f"X: expected at least one picture, found shape {arrays[0].shape}")
+        # Not a number is neither below nor above anything, so no later comparison would tell.
+        if values.dtype.kind == "f" and not np.isfinite([values.min(), values.max()]).all():
+            raise InputError(
+                "X: expected numbers, found NaN or infinity; fill in or leave out such pictures"
+            )
         known = None if reset else self._range
         low, high = known or _range(values, self.pixel_range)
         if reset:
@@ -327,6 +332,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             np.rint((array - np.float64(low)) * scale).clip(0, 255).astype(np.uint8)
             for array in arrays
         ]
+
+
+def _images(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures as networks take them; InputError for an array of another shape."""
+    try:
+        return as_images(pixels, where="X")
+    except SourceError as error:
+        raise InputError(str(error)) from error
 
 
 def _range(values: NDArray[Any], wanted: Range | Literal["data"] | None) -> Range:

@@ -73,7 +73,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     """
     try:
         with Path(path).open("r", **_READING) as file:  # type: ignore[call-overload]
-            return _parse(path, csv.reader(file))
+            return _parse(path, csv.reader(file, strict=True))
     except OSError as error:
         raise SourceError(f"the manifest {path} cannot be read: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:

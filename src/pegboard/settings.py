@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pegboard.errors import PegboardError
-from pegboard.inputs import Fit
-from pegboard.recipes import RecipeName
+from pegboard.inputs import FITS, Fit
+from pegboard.recipes import RECIPES, RecipeName
 
 DEFAULT_MODELS = "probe,efficientnet_lite0"
 DEFAULT_SMALL_MODELS = "lm,cnn,fastcnn"
@@ -98,6 +98,8 @@ class CompareSettings:
                 raise PegboardError(f"{_option(name)} must be at least 1, got {value}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise PegboardError(f"--learning-rate must be above 0, got {self.learning_rate}")
+        _check_choice("fit", self.fit, ("auto", *FITS))
+        _check_choice("recipe", self.recipe, RECIPES)
         check_wrong_at_most(self.wrong_at_most)
         if self.folds is not None and self.folds < 3:
             raise PegboardError(
@@ -133,6 +135,13 @@ def check_wrong_at_most(share: float | None) -> None:
     if share is not None and not 0 < share < 1:
         raise PegboardError(
             f"--wrong-at-most: expected a share between 0 and 1, such as .02, got {share:g}"
+        )
+
+
+def _check_choice(field_name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise PegboardError(
+            f"{_option(field_name)} must be one of {', '.join(choices)}, got {value!r}"
         )
 
 

@@ -63,15 +63,18 @@ def _move(temporary: Path, folder: Path) -> None:
 
 
 def class_folders(labels: set[str]) -> dict[str, str]:
-    """Return a folder name for every class; two classes never share one."""
+    """Return a folder name for every class.
+
+    No two classes share one, even where letter case does not tell names apart.
+    """
     folders: dict[str, str] = {}
     taken: set[str] = set()
     # Names that are fine as they are come first and keep them.
     for label in sorted(labels, key=lambda label: (safe_name(label) != label, label)):
         name, number = safe_name(label), 2
-        while name in taken:
+        while name.casefold() in taken:
             name, number = f"{safe_name(label)}-{number}", number + 1
-        taken.add(name)
+        taken.add(name.casefold())
         folders[label] = name
     return folders
 

@@ -78,11 +78,19 @@ def label_texts(labels: Any) -> list[str | None]:
 
 
 def _label_text(label: object) -> str | None:
-    if label is None or label != label:  # noqa: PLR0124  (NaN is not equal to itself)
+    if _is_missing(label):
         return None
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     return class_label(str(label)) or None
+
+
+def _is_missing(label: object) -> bool:
+    """Whether a label is None, NaN or pandas' NA."""
+    try:
+        return label is None or bool(label != label)  # noqa: PLR0124  (NaN is not equal to itself)
+    except TypeError:  # NA does not say whether it is
+        return True
 
 
 class GivenSource:
@@ -117,11 +125,7 @@ class GivenSource:
         name: str = "memory",
         splits: Sequence[SplitName] | None = None,
     ) -> None:
-        if len(photos) != len(labels):
-            raise InputError(
-                f"expected one label for each photo, found {len(photos):,} photos and "
-                f"{len(labels):,} labels"
-            )
+        _check_lengths(photos, labels)
         self.name = name
         self._labels = labels
         self._splits = splits
@@ -131,7 +135,13 @@ class GivenSource:
 
     @classmethod
     def of_splits(cls, parts: Mapping[str, tuple[Any, Any]]) -> GivenSource:
-        """Make one source of ``{"train": (photos, labels), "test": (photos, labels)}``."""
+        """Make one source of ``{"train": (photos, labels), "test": (photos, labels)}``.
+
+        Raises
+        ------
+        InputError
+            For a name that is no split, or a part without one label for each photo.
+        """
         unknown = set(parts) - set(SPLITS)
         if unknown or not parts:
             raise InputError(
@@ -143,9 +153,10 @@ class GivenSource:
         splits: list[SplitName] = []
         for split in (split for split in SPLITS if split in parts):
             given, names = parts[split]
-            of_split = pictures(given, where=split)
+            of_split, texts = pictures(given, where=split), label_texts(names)
+            _check_lengths(of_split, texts, where=f"{split}: ")
             photos += of_split
-            labels += label_texts(names)
+            labels += texts
             splits += [split] * len(of_split)
         return cls(photos, labels, splits=splits)
 
@@ -167,6 +178,16 @@ class GivenSource:
         if isinstance(photo, Image.Image):
             return image_bytes(photo)
         return photo
+
+
+def _check_lengths(
+    photos: Sequence[Given], labels: Sequence[str | None], *, where: str = ""
+) -> None:
+    if len(photos) != len(labels):
+        raise InputError(
+            f"{where}expected one label for each photo, found {len(photos):,} photos and "
+            f"{len(labels):,} labels"
+        )
 
 
 def _name(photo: Given, index: int, source: str, taken: Mapping[str, Given]) -> str:

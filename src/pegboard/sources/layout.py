@@ -54,20 +54,40 @@ def tree_layout(files: Sequence[Parts], *, see_through: bool, where: str) -> Lay
     Raises
     ------
     SourceError
-        For a tree of ``train/`` and ``val/`` without ``test/``, which would otherwise be
-        taken for two classes.
+        For a tree of split folders that lacks ``train/`` or ``test/``, or where one of them holds
+        no class folders: they would otherwise be taken for classes.
     """
     depth = _wrappers(files) if see_through else 0
     below = _folders_below(files, depth)
-    splits = {split_name(top) for top, classes in below.items() if classes} - {None}
+    named = {top: split for top in sorted(below) if (split := split_name(top))}
+    whole = [top for top in named if below[top]]
+    splits = {named[top] for top in whole}
     if {"train", "test"} <= splits:
         return Layout(depth, has_splits=True)
-    if splits == {"train", "validation"} and all(split_name(top) for top in below):
+    flat = [top for top in named if not below[top]]
+    if whole and flat:
+        raise SourceError(_flat(where, whole, flat, in_archive=see_through))
+    if len(splits) > 1:
+        missing = "test" if "train" in splits else "train"
         raise SourceError(
-            f"{where} holds {' and '.join(sorted(below))} folders but no test folder; "
-            "add test/ with the same classes, or name one of the two as the source"
+            f"{where} holds {' and '.join(whole)} folders but no {missing} folder; "
+            f"add {missing}/ with the same classes, or name one of the two as the source"
         )
     return Layout(depth)
+
+
+def _flat(where: str, whole: Sequence[str], flat: Sequence[str], *, in_archive: bool) -> str:
+    first = next((top for top in whole if split_name(top) == "train"), whole[0])
+    name_it = f"pack {first}/ alone" if in_archive else f"name {first}/ as the source"
+    return (
+        f"{where}: {_and(flat)} {'holds' if len(flat) == 1 else 'hold'} no class folders, as "
+        f"{_and(whole)} {'does' if len(whole) == 1 else 'do'}; put its photos into class folders, "
+        f"or {name_it}"
+    )
+
+
+def _and(folders: Sequence[str]) -> str:
+    return " and ".join(f"{folder}/" for folder in folders)
 
 
 def _wrappers(files: Sequence[Parts]) -> int:

@@ -36,7 +36,8 @@ def open_npz(file: Path) -> ArraySource:
     Raises
     ------
     SourceError
-        When the file is damaged, holds Python objects, or lacks the arrays.
+        When the file is damaged, holds Python objects, lacks the arrays, or has photos without
+        labels or labels without photos.
     """
     arrays = _read_arrays(file)
     pairs = [(x, y, split) for x, y, split in _KEYS if x in arrays and y in arrays]
@@ -75,6 +76,14 @@ def _check_names(file: Path, found: Collection[str]) -> None:
             f"{file}: expected the arrays x_train, y_train, x_test and y_test, "
             f"found {', '.join(sorted(found)) or 'none'}"
         )
+    for names in ((x, y) for x, y, _ in _KEYS):
+        there = [name for name in names if name in found]
+        if len(there) == 1:
+            missing = next(name for name in names if name not in found)
+            raise SourceError(
+                f"{file} holds {there[0]} but no {missing}; add it, or save the file without "
+                f"{there[0]}"
+            )
 
 
 def _read_array(member: IO[bytes], where: str) -> NDArray[np.generic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -29,7 +30,10 @@ def looks_like_pixels(text: str, options: SourceOptions) -> bool:
     lines = [line for line in _first_lines(text, 6) if line.strip()]
     if not lines:
         return False
-    rows = list(csv.reader(lines, delimiter=delimiter_of(lines[0])))
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter_of(lines[0])))
+    except csv.Error:  # such as a cell of 200,000 characters
+        return False
     if len(rows[0]) <= LEAST_PIXELS or options.path_column in rows[0]:
         return False
     return any(all(_is_number(cell) for cell in row[1:-1]) for row in rows if len(row) > 2)
@@ -37,23 +41,25 @@ def looks_like_pixels(text: str, options: SourceOptions) -> bool:
 
 def _first_lines(text: str, count: int) -> list[str]:
     """Return the first lines without splitting a hundred megabytes for them."""
-    with StringIO(text) as lines:
+    with StringIO(text, newline="") as lines:
         return [line.rstrip("\r\n") for line in islice(lines, count)]
 
 
 def open_pixels_csv(file: Path, text: str, options: SourceOptions) -> ArraySource:
     """Open a pixel table.
 
-    The label is the column ``options.label_column``, else the first. The others are pixels,
-    row by row: a square number for grey; three times one for colour, which may be stored
-    pixel by pixel or plane by plane (told apart by which gives the smoother pictures).
+    The label is the column ``options.label_column``, else the one whose name stands out, or the
+    first of a table without a header. The others are pixels, row by row: a square number for
+    grey; three times one for colour, which may be stored pixel by pixel or plane by plane (told
+    apart by which gives the smoother pictures).
 
     Raises
     ------
     SourceError
-        When columns do not make square photos, or no row can be read.
+        When the label's column cannot be told, columns do not make square photos, or no row
+        can be read.
     """
-    lines = _lines(text)
+    lines = _lines(file, text)
     first = lines[0].split(",")
     label_at, has_header = _label_column(file, first, options)
     side = _side(file, len(first) - 1)
@@ -80,13 +86,22 @@ class _Row:
     pixels: str
 
 
-def _lines(text: str) -> list[str]:
-    """Return the rows with commas between values and without quotes."""
+def _lines(file: Path, text: str) -> list[str]:
+    """Return the rows with commas between values and without quotes.
+
+    Raises
+    ------
+    SourceError
+        When the quotes do not fit together.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     delimiter = delimiter_of(lines[0])
     if '"' in text:
         cells = csv.reader(lines, delimiter=delimiter)
-        return [",".join(cell.replace(",", ";") for cell in row) for row in cells]
+        try:
+            return [",".join(cell.replace(",", ";") for cell in row) for row in cells]
+        except csv.Error as error:
+            raise SourceError(f"{file}, line {cells.line_num}: {error}") from error
     return lines if delimiter == "," else [line.replace(delimiter, ",") for line in lines]
 
 
@@ -134,7 +149,26 @@ def _label_column(file: Path, first: Sequence[str], options: SourceOptions) -> t
             f"{file} has {len(first)} pixel columns and no label column; "
             "name it with --label-column"
         )
-    return 0, has_header
+    return (_standing_out(file, names) if has_header else 0), has_header
+
+
+def _standing_out(file: Path, names: Sequence[str]) -> int:
+    """Return the one column that is not named like others: of pixel1, pixel2 and class, the last.
+
+    Raises
+    ------
+    SourceError
+        When there is none, or more than one.
+    """
+    stems = [re.sub(r"\d+", "#", name) for name in names]
+    counts = Counter(stems)
+    alone = [at for at, stem in enumerate(stems) if counts[stem] == 1]
+    if len(alone) != 1:
+        raise SourceError(
+            f"{file}: none of the {len(names)} columns is called 'label', and no other stands out "
+            "from the pixels; name it with --label-column"
+        )
+    return alone[0]
 
 
 def _side(file: Path, count: int) -> int:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,12 @@ from pegboard.sources.base import (
     short_name,
     shown,
     split_name,
+    unshown,
 )
 
 DEFAULT_OPTIONS = SourceOptions()
+
+_ANY_LABEL = "photo"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,15 @@ class ManifestSource:
             keys = [_shortened(path.replace("\\", "/")) for path in keys]
         return self._listing(keys, lambda _: True)
 
+    def unlabelled(self) -> ManifestSource:
+        """Return the same rows as if all had one label, for who only asks about splits."""
+        twin = copy(self)
+        twin._rows = [
+            _Row(row.line, row.path, _ANY_LABEL, row.split, row.group, row.sha256)
+            for row in self._rows
+        ]
+        return twin
+
     def _listing(self, keys: Sequence[str], exists: Callable[[str], bool]) -> Listing:
         if len(set(keys)) == len(keys):
             return self._of_distinct(exists)
@@ -102,10 +115,13 @@ class ManifestSource:
 
     def _file_of(self, path: str) -> Path:
         file = self._base / path
+        if "\\" not in path or file.exists():
+            return file
+        undecodable = self._base / unshown(path)
+        if undecodable.exists():
+            return undecodable
         # A table written on Windows may part folders with backslashes.
-        if "\\" in path and not file.exists():
-            return self._base / path.replace("\\", "/")
-        return file
+        return self._base / path.replace("\\", "/")
 
     def _problem(self, row: _Row, exists: Callable[[str], bool]) -> LeftOut | None:
         if not row.path:
@@ -214,6 +230,7 @@ def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
     for line, values in table.rows:
         cells = [*values, ""]
         if len(values) != width:
+            _check_surplus(file, line, values, width)
             cells = [*values[:width], *[""] * (width + 1 - min(width, len(values)))]
         label, split = cells[label_at], cells[split_at]
         if label not in labels:
@@ -232,6 +249,14 @@ def _parse_rows(file: Path, table: Table, options: SourceOptions) -> list[_Row]:
             )
         )
     return rows
+
+
+def _check_surplus(file: Path, line: int, values: Sequence[str], width: int) -> None:
+    if any(cell.strip() for cell in values[width:]):
+        raise SourceError(
+            f"{file}, line {line}: found {len(values)} cells under a header of {width}; "
+            "put a label with a comma into quotes"
+        )
 
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
@@ -317,11 +342,20 @@ def parse_table(file: Path, text: str) -> Table:
     first = next((line for line in _lines(text) if line.strip()), None)
     if first is None:
         raise SourceError(f"{file} is empty; expected a header and one row per photo")
-    reader = csv.reader(_lines(text), delimiter=delimiter_of(first))
+    # Not strict, a quote that is never closed would swallow all rows behind it.
+    reader = csv.reader(_lines(text), delimiter=delimiter_of(first), strict=True)
+    rows = []
+    read = 0
     try:
-        rows = [(reader.line_num, row) for row in reader if "".join(row).strip()]
+        for row in reader:
+            read = reader.line_num
+            if "".join(row).strip():
+                rows.append((read, row))
     except csv.Error as error:
-        raise SourceError(f"{file}, line {reader.line_num}: {error}") from error
+        raise SourceError(
+            f"{file}, line {read + 1}: {error}; a quote that opens a cell must close it, and "
+            "quotes inside it are doubled"
+        ) from error
     return Table(rows[0][1], rows[1:])
 
 
