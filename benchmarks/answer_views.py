@@ -30,8 +30,9 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from harness import DATA, compare_once, options, some_of, summary, write_result
-from pegboard.answer_views import answer_from_views
-from pegboard.export import DeployedModel
+from pegboard.answer_views import answer_from_views, seen
+from pegboard.bundle import BundleInfo, Network
+from pegboard.export import DeployedModel, to_onnx
 from pegboard.images import decode
 from pegboard.inputs import InputSpec, fit_image
 from pegboard.manifest import ManifestRow, read_manifest
@@ -39,15 +40,20 @@ from pegboard.models.build import build_model
 from pegboard.models.registry import parse_model_name
 from pegboard.recipes import PHOTO_NEARER, AnswerView
 
-MIRRORED, NEARER = AnswerView(mirror=True), AnswerView(zoom=PHOTO_NEARER)
-BOTH = AnswerView(mirror=True, zoom=PHOTO_NEARER)
-CHOICES: dict[str, tuple[AnswerView, ...]] = {
-    "the photo alone": (),
-    "and mirrored": (MIRRORED,),
-    "and nearer": (NEARER,),
-    "and nearer, mirrored": (BOTH,),
-    "all four": (MIRRORED, NEARER, BOTH),
+VIEWS = {
+    "alone": AnswerView(),
+    "mirrored": AnswerView(mirror=True),
+    "nearer": AnswerView(zoom=PHOTO_NEARER),
+    "both": AnswerView(mirror=True, zoom=PHOTO_NEARER),
 }
+CHOICES = {
+    "the photo alone": ("alone",),
+    "and mirrored": ("alone", "mirrored"),
+    "and nearer": ("alone", "nearer"),
+    "and nearer, mirrored": ("alone", "both"),
+    "all four": ("alone", "mirrored", "nearer", "both"),
+}
+PARTS = ("validation", "test")
 BATCH = 16
 QUICK = ("--epochs", "1", "--image-size", "64")
 
@@ -84,14 +90,18 @@ def answered(source: Path, run: Path, model: str) -> dict[str, Any]:
     classes = sorted({row.label for row in rows})
     network, spec = trained(run / "models" / model, model, len(classes))
     parts: dict[str, Any] = {}
-    for part in ("validation", "test"):
+    for part in PARTS:
         photos = [row for row in rows if row.split == part]
         truth = [classes.index(row.label) for row in photos]
-        parts[part] = {"n": len(photos)} | {
-            choice: f1_score(truth, labels(network, spec, views, source, photos), average="macro")
-            for choice, views in CHOICES.items()
+        given = {
+            name: logits(network, spec, view, source, photos, len(classes))
+            for name, view in VIEWS.items()
         }
-    return {**parts, "seconds": seconds(network, spec)}
+        parts[part] = {"n": len(photos)} | {
+            choice: f1_score(truth, sum(given[name] for name in names).argmax(1), average="macro")
+            for choice, names in CHOICES.items()
+        }
+    return {**parts, "seconds": seconds(network, spec, len(classes))}
 
 
 def trained(folder: Path, model: str, classes: int) -> tuple[nn.Module, InputSpec]:
@@ -103,18 +113,37 @@ def trained(folder: Path, model: str, classes: int) -> tuple[nn.Module, InputSpe
     return network.eval(), spec
 
 
-def labels(
+class Through(nn.Module):
+    """A network that sees one view of a photo."""
+
+    def __init__(self, network: nn.Module, view: AnswerView) -> None:
+        super().__init__()
+        self.network, self.view = network, view
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        logits: torch.Tensor = self.network(seen(photos, self.view))
+        return logits
+
+
+def exported(network: nn.Module, spec: InputSpec, classes: int) -> Network:
+    """Return a network as a bundle has it."""
+    info = BundleInfo("views", spec, tuple(map(str, range(classes))), 1.0)
+    return Network(to_onnx(DeployedModel(network, spec), info), spec, classes)
+
+
+def logits(
     network: nn.Module,
     spec: InputSpec,
-    views: Sequence[AnswerView],
+    view: AnswerView,
     source: Path,
     photos: Sequence[ManifestRow],
-) -> NDArray[np.int64]:
-    """Return the index of the class that is answered, for each photo."""
-    model = DeployedModel(answer_from_views(copy.deepcopy(network), views), spec).eval()
-    with torch.inference_mode():
-        parts = [model(batch)[0].argmax(1).numpy() for batch in batches(source, spec, photos)]
-    return np.concatenate(parts)
+    classes: int,
+) -> NDArray[np.float64]:
+    """Return the logits of one view of each photo, but for a constant that no class notices."""
+    model = exported(Through(network, view), spec, classes)
+    parts = [model.probabilities(batch) for batch in batches(source, spec, photos)]
+    return np.log(np.maximum(np.concatenate(parts).astype(np.float64), 1e-30))
 
 
 def batches(source: Path, spec: InputSpec, photos: Sequence[ManifestRow]) -> Iterator[Any]:
@@ -122,24 +151,27 @@ def batches(source: Path, spec: InputSpec, photos: Sequence[ManifestRow]) -> Ite
     for start in range(0, len(photos), BATCH):
         some = photos[start : start + BATCH]
         fitted = [fit_image(decode((source / row.path).read_bytes()), spec) for row in some]
-        yield torch.from_numpy(np.stack(fitted))
+        yield np.stack(fitted)
 
 
-def seconds(network: nn.Module, spec: InputSpec, turns: int = 5) -> dict[str, Any]:
-    """Return seconds for one photo in float32, the choices in turn."""
-    pixels = torch.randint(0, 256, (1, *spec.shape), dtype=torch.uint8)
+def seconds(network: nn.Module, spec: InputSpec, classes: int, turns: int = 7) -> dict[str, Any]:
+    """Return seconds for one photo, the choices in turn."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *spec.shape), dtype=np.uint8)
     models = {
-        choice: DeployedModel(answer_from_views(copy.deepcopy(network), views), spec).eval()
-        for choice, views in CHOICES.items()
+        choice: exported(
+            answer_from_views(copy.deepcopy(network), [VIEWS[name] for name in further]),
+            spec,
+            classes,
+        )
+        for choice, (_, *further) in CHOICES.items()
     }
     taken: dict[str, list[float]] = {choice: [] for choice in CHOICES}
-    with torch.inference_mode():
-        for turn in range(turns + 1):
-            for choice, model in models.items():
-                started = time.perf_counter()
-                model(pixels)
-                if turn:  # the first one warms up
-                    taken[choice].append(time.perf_counter() - started)
+    for turn in range(turns + 1):
+        for choice, model in models.items():
+            started = time.perf_counter()
+            model.probabilities(pixels)
+            if turn:  # the first one warms up
+                taken[choice].append(time.perf_counter() - started)
     return {choice: summary(values) for choice, values in taken.items()}
 
 
@@ -154,9 +186,6 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "gains": {choice: summary(more(choice)) | mean_of(more(choice)) for choice in others},
         "test": {choice: mean_of([row["test"][choice] for row in rows]) for choice in CHOICES},
     }
-
-
-PARTS = ("validation", "test")
 
 
 def mean_of(values: Sequence[float]) -> dict[str, float]:

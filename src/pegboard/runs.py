@@ -318,7 +318,7 @@ def process_start(process: int) -> str:
     """
     with suppress(OSError, IndexError):
         # The name of the program stands in brackets and may hold spaces and brackets itself.
-        told = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+        told = Path("/proc", str(process), "stat").read_text("utf-8", "replace")
         return told.rpartition(")")[2].split()[19]
     return ""
 
