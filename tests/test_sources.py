@@ -570,6 +570,14 @@ def test_a_pixel_table_in_which_no_column_stands_out_is_refused(tmp_path):
         open_source(str(tmp_path / "x.csv"))
 
 
+def test_a_label_column_that_a_pixel_table_lacks_is_refused(tmp_path):
+    names = [*(f"p{n}" for n in range(25)), "digit"]
+    lines = [",".join(names), ",".join(["7"] * 26)]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(SourceError, match="no column 'numeral'; .* its last one is 'digit'"):
+        open_source(str(tmp_path / "x.csv"), SourceOptions(label_column="numeral"))
+
+
 def test_a_pixel_table_may_end_its_lines_as_old_macs_did(tmp_path):
     lines = [",".join(map(str, [n, *row])) for n, row in enumerate(pixel_rows(2))]
     (tmp_path / "x.csv").write_text("\r".join(lines))

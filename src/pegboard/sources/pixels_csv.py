@@ -142,6 +142,11 @@ def _label_column(file: Path, first: Sequence[str], options: SourceOptions) -> t
         if twice:
             raise SourceError(f"{file} has more than one column named {', '.join(twice)}")
         return names.index(options.label_column.casefold()), True
+    if options.label_column != SourceOptions().label_column:
+        raise SourceError(
+            f"{file} has no column {options.label_column!r}; its first columns are "
+            f"{', '.join(map(repr, first[:3]))}, its last one is {first[-1]!r}"
+        )
     # A first column that is a word is a label; a header has words behind it too.
     has_header = sum(map(_is_number, names[1:])) < len(names) / 2
     if has_header and math.isqrt(len(first)) ** 2 == len(first):
