@@ -574,7 +574,7 @@ def test_a_label_column_that_a_pixel_table_lacks_is_refused(tmp_path):
     names = [*(f"p{n}" for n in range(25)), "digit"]
     lines = [",".join(names), ",".join(["7"] * 26)]
     (tmp_path / "x.csv").write_text("\n".join(lines))
-    with pytest.raises(SourceError, match="no column 'numeral'; .* its last one is 'digit'"):
+    with pytest.raises(SourceError, match=r"no column 'numeral'; .* its last one is 'digit'"):
         open_source(str(tmp_path / "x.csv"), SourceOptions(label_column="numeral"))
 
 
