@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, t
 from sklearn import metrics as sk
 
 from pegboard.metrics import (
@@ -17,6 +18,7 @@ from pegboard.metrics import (
     class_scores,
     confusion_matrix,
     expected_calibration_error,
+    few_groups_factor,
     group_codes,
     log_loss,
     macro_average,
@@ -186,7 +188,37 @@ def test_photos_of_one_group_make_the_interval_wider() -> None:
     # Resampling n units of which 3/4 are right is drawing from a binomial distribution.
     ends = (0.025, 0.975)
     assert narrow == pytest.approx(binom.ppf(ends, 400, 0.75) / 400, abs=0.005)
-    assert wide == pytest.approx(binom.ppf(ends, 20, 0.75) / 20, abs=0.001)
+    factor = few_groups_factor(20)
+    assert wide == pytest.approx(0.75 + factor * (binom.ppf(ends, 20, 0.75) / 20 - 0.75), abs=0.001)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 8, 30, 100])
+def test_few_groups_get_students_interval(groups: int) -> None:
+    """Second source: scipy's t interval of the mean of normal groups, whatever their spread."""
+    rng = np.random.default_rng(groups)
+    means = rng.normal(0.5, 0.02, groups)
+    drawn = means[rng.integers(0, groups, (20_000, groups))].mean(axis=1)
+    # The bootstrap's own spread in a normal shape, so that only the factor is put to test.
+    values = NormalDist(means.mean(), drawn.std()).samples(200_000, seed=1)
+    low, high = percentile_interval(np.array(values), means.mean(), groups, low=-9, high=9)
+    error = means.std(ddof=1) / np.sqrt(groups)
+    exact = t.interval(0.95, groups - 1, loc=means.mean(), scale=error)
+    assert (low, high) == pytest.approx(exact, abs=0.03 * (exact[1] - exact[0]))
+
+
+def test_many_groups_leave_the_interval_as_it_is() -> None:
+    values = np.linspace(0.4, 0.8, 1001)
+    assert percentile_interval(values, 0.6, 101) == pytest.approx((0.41, 0.79), abs=EXACT)
+    assert few_groups_factor(30) == pytest.approx(1.06, abs=0.005)
+    assert few_groups_factor(100) < 1.02
+
+
+@given(st.integers(2, 120), st.floats(-1, 1), st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_a_widened_interval_stays_in_range(groups: int, figure: float, seed: int) -> None:
+    values = np.random.default_rng(seed).uniform(-1, 1, 60)
+    low, high = percentile_interval(values, figure, groups, low=-1, high=1)
+    assert -1 <= low <= figure <= high <= 1
 
 
 @pytest.mark.parametrize("n", [1, 5, 30, 300])

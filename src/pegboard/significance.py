@@ -3,8 +3,9 @@
 Two models answered the same photos. The difference in accuracy gets a paired bootstrap
 interval over groups; McNemar's exact test ("Note on the sampling error of the difference
 between correlated proportions or percentages", Psychometrika 1947) looks at the photos only
-one of the two got right; Holm's step-down correction ("A simple sequentially rejective
-multiple test procedure", 1979) keeps many comparisons from finding a difference by chance.
+one of the two got right, and a sign test at the groups; Holm's step-down correction ("A simple
+sequentially rejective multiple test procedure", 1979) keeps many comparisons from finding a
+difference by chance.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Comparison:
     """Two models on the same photos; the names are those of leaderboard.json.
 
     ``difference`` is accuracy of ``a`` minus accuracy of ``b``; ``ci`` its 95 % interval.
+    ``p_mcnemar`` is the p of :func:`paired_p`: McNemar's, or that of the groups if it is larger.
     """
 
     a: str
@@ -66,10 +68,9 @@ def compare_models(
 ) -> list[Comparison]:
     """Compare every pair of models on the same photos.
 
-    A model is called better only if two things hold: McNemar's p, adjusted by Holm over all
-    pairs, is under .05, and the bootstrap interval excludes 0. McNemar's test takes photos
-    as independent, which near duplicates are not; the bootstrap draws whole groups, so it
-    does not let twenty shots of one hammer count as twenty proofs.
+    A model is called better only if two things hold: the p of :func:`paired_p`, adjusted by
+    Holm over all pairs, is under .05, and the bootstrap interval excludes 0. Both take groups
+    for what is independent, so that twenty shots of one hammer do not count as twenty proofs.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def compare_models(
     number_of_groups = group_codes(groups)[1]
     accuracies = resampled_accuracy(right, groups, draws=draws, seed=seed)
     column = {name: index for index, name in enumerate(names)}
-    p_values = [mcnemar(right[:, column[a]], right[:, column[b]]) for a, b in pairs]
+    p_values = [paired_p(right[:, column[a]], right[:, column[b]], groups) for a, b in pairs]
     comparisons = []
     for (a, b), p, adjusted in zip(pairs, p_values, holm(p_values), strict=True):
         i, j = column[a], column[b]
@@ -126,11 +127,35 @@ def mcnemar(right_a: FloatArray, right_b: FloatArray) -> float:
     """
     only_a = int(((right_a > 0) & (right_b == 0)).sum())
     only_b = int(((right_b > 0) & (right_a == 0)).sum())
-    if only_a + only_b == 0:
+    return _sign_test(only_a, only_b)
+
+
+def paired_p(right_a: FloatArray, right_b: FloatArray, groups: Sequence[str]) -> float:
+    """Return the larger of McNemar's p over photos and that of a sign test over groups.
+
+    McNemar's test takes photos as independent, which those of one group are not. The sign test
+    (Conover, "Practical Nonparametric Statistics", 1999, section 3.4) asks of each group which
+    model got more of its photos right, and tosses a coin for that. With one photo per group
+    the two are the same.
+
+    Parameters
+    ----------
+    right_a, right_b
+        ``(N,)`` whether each answer is right (1 or 0).
+    groups
+        ``(N,)`` group of each photo.
+    """
+    net = np.bincount(group_codes(groups)[0], weights=right_a - right_b)
+    of_groups = _sign_test(int((net > 0).sum()), int((net < 0).sum()))
+    return max(mcnemar(right_a, right_b), of_groups)
+
+
+def _sign_test(for_a: int, for_b: int) -> float:
+    if for_a + for_b == 0:
         return 1.0
     from scipy.stats import binomtest  # noqa: PLC0415  (slow to import, needed here only)
 
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    return float(binomtest(for_a, for_a + for_b, 0.5).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -27,7 +27,7 @@ from pegboard.metrics import (
     resampled_accuracy,
     resampled_class_scores,
 )
-from pegboard.significance import Verdict, mcnemar, verdict_of
+from pegboard.significance import Verdict, paired_p, verdict_of
 
 LEAST_COMMON = 20
 """Test photos two runs must share to be compared on them: with fewer, McNemar's test can hardly
@@ -51,8 +51,9 @@ class Difference:
     macro_f1_change, macro_f1_ci
         The same for macro-F1; None where the two have other classes.
     p, p_adjusted
-        McNemar's p (paired), or that of a normal distribution with the bootstrap's standard
-        deviation (unpaired); adjusted by Holm over all models compared.
+        That of :func:`pegboard.significance.paired_p` (paired), or that of a normal distribution
+        with the bootstrap's standard deviation (unpaired); adjusted by Holm over all models
+        compared.
     verdict
         As in ``leaderboard.json``.
     """
@@ -156,7 +157,7 @@ def paired(a: Predictions, b: Predictions, *, draws: int = DRAWS) -> Difference:
         ci=interval,
         macro_f1_change=f1_change,
         macro_f1_ci=f1_interval,
-        p=mcnemar(right[:, 1], right[:, 0]),
+        p=paired_p(right[:, 1], right[:, 0], groups),
         p_adjusted=1.0,
         verdict="not_shown",
     )
