@@ -8,20 +8,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.stats import binom, binomtest, t
 from sklearn import metrics as sk
 
 from pegboard.metrics import (
     accuracy,
+    accuracy_interval,
     bootstrap_weights,
     class_intervals,
     class_scores,
+    clopper_pearson,
     confusion_matrix,
     expected_calibration_error,
     few_groups_factor,
     group_codes,
+    least_macro_f1,
     log_loss,
     macro_average,
+    macro_f1_interval,
     percentile_interval,
     resampled_accuracy,
     resampled_class_scores,
@@ -226,6 +231,85 @@ def test_all_right_gets_the_exact_binomial_interval(n: int) -> None:
     low, high = percentile_interval(np.ones(50), 1.0, n)
     exact = binomtest(n, n).proportion_ci(0.95, "exact")
     assert (low, high) == pytest.approx((exact.low, exact.high), abs=EXACT)
+
+
+@pytest.mark.parametrize(("n", "wrong"), [(30, 0), (30, 1), (100, 0), (100, 1), (100, 4), (300, 2)])
+def test_few_mistakes_say_no_more_than_the_exact_interval(n: int, wrong: int) -> None:
+    right = np.arange(n) >= wrong
+    groups = [str(index) for index in range(n)]
+    found = accuracy_interval(resampled_accuracy(right[:, None], groups)[:, 0], right, groups)
+    exact = binomtest(n - wrong, n).proportion_ci(0.95, "exact")
+    assert found[0] == pytest.approx(exact.low, abs=1e-9)
+    turned = accuracy_interval(resampled_accuracy(~right[:, None], groups)[:, 0], ~right, groups)
+    assert turned[1] == pytest.approx(1 - exact.low, abs=1e-9)
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_mistake_never_raises_the_low_end_above_that_of_none(
+    number: int, shots: int, data: st.DataObject
+) -> None:
+    groups = [str(index // shots) for index in range(number * shots)]
+    wrong = data.draw(st.sets(st.sampled_from(range(number * shots)), max_size=4))
+    lows = []
+    for mistakes in (set(), wrong):
+        right = np.array([index not in mistakes for index in range(number * shots)])
+        values = resampled_accuracy(right[:, None], groups, draws=100)[:, 0]
+        lows.append(accuracy_interval(values, right, groups)[0])
+    assert lows[1] <= lows[0] + 1e-9
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+@settings(deadline=None, max_examples=60)
+def test_clopper_pearson_is_scipys(right: int, wrong: int) -> None:
+    exact = binomtest(right, right + wrong).proportion_ci(0.95, "exact")
+    assert clopper_pearson(right, right + wrong) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=40)
+def test_least_macro_f1_is_the_least(groups: list[int]) -> None:
+    """Second source: scipy minimises the mean under the same condition."""
+    counts, wanted = np.array(groups), np.log(0.025)
+    logs = minimize(
+        lambda x: np.exp(x).mean(),
+        np.full(len(counts), wanted / counts.sum()),
+        jac=lambda x: np.exp(x) / len(x),
+        bounds=[(wanted / count, 0) for count in groups],
+        constraints={
+            "type": "eq",
+            "fun": lambda x: counts @ x / counts.sum() - wanted / counts.sum(),
+        },
+        options={"maxiter": 500, "ftol": 1e-12},
+    ).x
+    assert least_macro_f1(counts) <= np.exp(logs).mean() + 1e-5
+    assert least_macro_f1(counts) == pytest.approx(np.exp(logs).mean(), abs=2e-3)
+
+
+def test_a_small_class_without_a_mistake_may_be_a_bad_one() -> None:
+    assert least_macro_f1(np.array([15, 15])) == pytest.approx(0.025 ** (1 / 30), abs=EXACT)
+    labels = np.repeat([0, 1], [98, 2])
+    groups = [str(index) for index in range(100)]
+    assert macro_f1_interval(np.ones(50), 1.0, labels, labels, groups, 2) == pytest.approx(
+        ((1 + 0.025**0.5) / 2, 1.0), abs=EXACT
+    )
+    # A class without a photo counts 0, in the figure as well.
+    assert macro_f1_interval(np.full(50, 2 / 3), 2 / 3, labels, labels, groups, 3)[0] == (
+        pytest.approx((1 + 0.025**0.5) / 3, abs=EXACT)
+    )
+
+
+def test_macro_f1_with_a_mistake_lies_no_higher_than_without() -> None:
+    labels, groups = np.arange(100) % 2, [str(index) for index in range(100)]
+    lows = []
+    for wrong in range(4):
+        predicted = np.where(np.arange(100) < wrong, 1 - labels, labels)
+        values = resampled_class_scores(labels, predicted, groups, 2).macro_f1(np.ones(2, bool))
+        figure = macro_average(class_scores(confusion_matrix(labels, predicted, 2))).f1
+        lows.append(macro_f1_interval(values, figure, labels, predicted, groups, 2)[0])
+        exact = binomtest(100 - wrong, 100).proportion_ci(0.95, "exact").low
+        assert lows[-1] == pytest.approx(exact, abs=1e-9)
+    assert lows == sorted(lows, reverse=True)
 
 
 def test_one_group_says_next_to_nothing() -> None:

@@ -27,14 +27,14 @@ from pegboard.metrics import (
     Interval,
     ScoreIntervals,
     accuracy,
+    accuracy_interval,
     class_intervals,
     class_scores,
     confusion_matrix,
     expected_calibration_error,
-    group_codes,
     log_loss,
     macro_average,
-    percentile_interval,
+    macro_f1_interval,
     resampled_accuracy,
     resampled_class_scores,
     weighted_average,
@@ -235,7 +235,6 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
     confusion = confusion_matrix(labels, predicted, number_of_classes)
     scores = class_scores(confusion)
     macro, weighted = macro_average(scores), weighted_average(scores)
-    groups = group_codes(predictions.groups)[1]
     accuracies = resampled_accuracy(
         predictions.right[:, None], predictions.groups, draws=draws, seed=seed
     )
@@ -247,9 +246,11 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
     return Evaluation(
         n=len(predictions),
         accuracy=accuracy(confusion),
-        accuracy_ci=percentile_interval(accuracies[:, 0], accuracy(confusion), groups),
+        accuracy_ci=accuracy_interval(accuracies[:, 0], predictions.right, predictions.groups),
         macro_f1=macro.f1,
-        macro_f1_ci=percentile_interval(f1s, macro.f1, groups, bias_corrected=True),
+        macro_f1_ci=macro_f1_interval(
+            f1s, macro.f1, labels, predicted, predictions.groups, number_of_classes
+        ),
         macro_precision=macro.precision,
         macro_recall=macro.recall,
         weighted_precision=weighted.precision,

@@ -28,6 +28,10 @@ DRAWS = 2000
 
 LEVEL = 0.95
 
+FEW_WRONG = 5
+"""With fewer groups than these in the wrong (or in the right), resamples hardly show how many
+more there could be: Clopper and Pearson's interval is asked as well."""
+
 MANY_GROUPS = 100
 """More groups than these leave an interval as the bootstrap has it: Student's t differs from the
 normal distribution by less than 2 % of the width there."""
@@ -411,6 +415,119 @@ def percentile_interval(
     factor = few_groups_factor(groups)
     below, above = max(figure - float(lower), 0.0), max(float(upper) - figure, 0.0)
     return (max(low, figure - factor * below), min(high, figure + factor * above))
+
+
+def accuracy_interval(
+    values: FloatArray, right: NDArray[np.bool_], groups: Sequence[str]
+) -> Interval:
+    """Return the 95 % interval of accuracy from its bootstrap values.
+
+    That of :func:`percentile_interval`; with fewer than ``FEW_WRONG`` groups that hold a mistake,
+    its low end is at most that of Clopper and Pearson ("The use of confidence or fiducial limits
+    illustrated in the case of the binomial", Biometrika 1934), and so is its high end at least
+    with as few that hold a right answer: one mistake must not say more than none. Groups are the
+    trials; those right in part count by accuracy, so that the end falls with every mistake.
+
+    Parameters
+    ----------
+    values
+        ``(B,)`` accuracy on each resample.
+    right
+        ``(N,)`` whether each answer is right.
+    groups
+        ``(N,)`` group of each photo.
+    """
+    figure = float(np.mean(right))
+    number = group_codes(groups)[1]
+    low, high = percentile_interval(values, figure, number)
+    exact = clopper_pearson(figure * number, number)
+    if _groups_with(~right, groups) < FEW_WRONG:
+        low = min(low, exact[0])
+    if _groups_with(right, groups) < FEW_WRONG:
+        high = max(high, exact[1])
+    return low, high
+
+
+def macro_f1_interval(
+    values: FloatArray,
+    figure: float,
+    labels: IntArray,
+    predicted: IntArray,
+    groups: Sequence[str],
+    classes: int,
+) -> Interval:
+    """Return the 95 % interval of macro-F1 over C classes from its bootstrap values.
+
+    That of :func:`percentile_interval` with its correction for bias; with fewer than
+    ``FEW_WRONG`` groups that hold a mistake, the low end is at most :func:`least_macro_f1`, times
+    what the mistakes take from Clopper and Pearson's low end of accuracy: with classes of equally
+    many groups that is accuracy's own bound.
+
+    Parameters
+    ----------
+    values
+        ``(B,)`` macro-F1 on each resample.
+    figure
+        Macro-F1 on all photos.
+    labels, predicted
+        ``(N,)`` class indices.
+    groups
+        ``(N,)`` group of each photo.
+    classes
+        Number of classes C that are averaged.
+    """
+    right = labels == predicted
+    codes, number = group_codes(groups)
+    low, high = percentile_interval(values, figure, number, bias_corrected=True)
+    if _groups_with(~right, groups) < FEW_WRONG:
+        per_class = np.unique(labels * number + codes) // number
+        spoilt = clopper_pearson(float(np.mean(right)) * number, number)[0]
+        least = least_macro_f1(np.bincount(per_class, minlength=classes))
+        low = min(low, least * spoilt / clopper_pearson(number, number)[0])
+    return low, high
+
+
+def _groups_with(marked: NDArray[np.bool_], groups: Sequence[str]) -> int:
+    return len(np.unique(group_codes(groups)[0][marked]))
+
+
+def clopper_pearson(right: float, trials: int) -> Interval:
+    """Return the exact 95 % interval of a share, ``right`` of ``trials``.
+
+    By quantiles of the beta distribution, which also go between whole numbers.
+    """
+    from scipy.special import betaincinv  # noqa: PLC0415  (start-up time)
+
+    tail = (1 - LEVEL) / 2
+    low = betaincinv(right, trials - right + 1, tail) if right > 0 else 0.0
+    high = betaincinv(right + 1, trials - right, 1 - tail) if right < trials else 1.0
+    return float(low), float(high)
+
+
+def least_macro_f1(groups: IntArray) -> float:
+    """Return how low macro-F1 could be if every photo seen is right, at 97.5 % confidence.
+
+    If class c of ``G_c`` groups is right with probability ``v_c``, all are with probability
+    ``prod v_c ** G_c``. Of all ``v`` that leave 2.5 % for that, the least mean has ``v_c``
+    proportional to ``G_c`` and at most 1 (Lagrange): the classes of fewest photos, of which
+    least is known, may be the worst. Classes of equally many groups get Clopper and Pearson's
+    low end for all of them together.
+
+    Parameters
+    ----------
+    groups
+        ``(C,)`` number of groups with photos of each class; a class of none counts 0.
+    """
+    seen = groups[groups > 0]
+    wanted = np.log((1 - LEVEL) / 2)
+    too_low, too_high = wanted - np.log(seen.max()), -np.log(seen.min())
+    for _ in range(60):
+        middle = (too_low + too_high) / 2
+        if seen @ np.minimum(0, middle + np.log(seen)) < wanted:
+            too_low = middle
+        else:
+            too_high = middle
+    return float(np.minimum(1, seen * np.exp(too_high)).sum() / len(groups))
 
 
 def few_groups_factor(groups: int) -> float:
