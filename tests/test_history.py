@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact, norm, t
 
 from boards import digit_answers
 from conftest import draw_photo
@@ -412,6 +413,31 @@ class TestDifference:
         half = 1.96 * np.sqrt(sum(x.right.mean() * (1 - x.right.mean()) / len(x) for x in (a, b)))
         assert found.ci == pytest.approx((found.change - half, found.change + half), abs=0.01)
 
+    @pytest.mark.parametrize(("n", "wrong"), [(100, 5), (60, 5), (30, 4), (20, 0), (6, 6)])
+    def test_a_model_without_a_mistake_is_compared_exactly(self, n: int, wrong: int) -> None:
+        """Second source: Fisher's test. To the bootstrap, no mistake can happen."""
+        exact = fisher_exact([[n, 0], [n - wrong, wrong]])[1]
+        for right in (np.ones(n, bool), np.zeros(n, bool)):
+            turned = np.where(np.arange(n) < wrong, ~right, right)
+            perfect, other = own_photos("a", right), own_photos("b", turned)
+            for pair in ((perfect, other), (other, perfect)):
+                found = difference(*pair, {}, {}, draws=200)
+                assert found.kind == "unpaired"
+                assert found.p >= exact - 1e-12
+
+    def test_few_cameras_are_compared_by_students_t(self) -> None:
+        """Second source: the t statistic of the cameras' accuracies, against t of 7 degrees."""
+        chance = np.random.default_rng(3)
+        cameras = [str(place // 50) for place in range(400)]
+        for gap in (0.05, 0.1, 0.2):
+            share = chance.uniform(0.5, 0.7, (2, 8)) + np.array([[0], [gap]])
+            right = chance.random((2, 400)) < share.repeat(50, axis=1)
+            a, b = (own_photos(name, row, cameras) for name, row in zip("ab", right, strict=True))
+            means = right.reshape(2, 8, 50).mean(axis=2)
+            error = np.sqrt(means.var(axis=1, ddof=1).sum() / 8)
+            size = abs(np.diff(means.mean(axis=1))[0]) / error * norm.ppf(0.975) / t.ppf(0.975, 7)
+            assert difference(a, b, {}, {}).p == pytest.approx(2 * norm.sf(size), abs=0.02)
+
     def test_few_common_photos_are_not_enough(self) -> None:
         a, b = self.both()
         for common in (LEAST_COMMON - 1, LEAST_COMMON):
@@ -457,6 +483,13 @@ class TestDifference:
         pairs = [(shas[0][i], shas[1][j]) for i, j in zip(*places, strict=True)]
         assert all(before == after for before, after in pairs)
         assert Counter(before for before, _ in pairs) == Counter(shas[0]) & Counter(shas[1])
+
+
+def own_photos(name: str, right: Any, groups: list[str] | None = None) -> Predictions:
+    """Answers to photos that no other run has, right or wrong as told."""
+    paths = [f"{name}{place}" for place in range(len(right))]
+    probabilities = np.where(np.asarray(right)[:, None], [0.9, 0.1], [0.2, 0.8])
+    return Predictions(paths, np.zeros(len(right), int), probabilities, ("x", "y"), groups or paths)
 
 
 def replace_paths(answers: Predictions, paths: dict[str, str]) -> Predictions:

@@ -441,9 +441,9 @@ def accuracy_interval(
     number = group_codes(groups)[1]
     low, high = percentile_interval(values, figure, number)
     exact = clopper_pearson(figure * number, number)
-    if _groups_with(~right, groups) < FEW_WRONG:
+    if groups_with(~right, groups) < FEW_WRONG:
         low = min(low, exact[0])
-    if _groups_with(right, groups) < FEW_WRONG:
+    if groups_with(right, groups) < FEW_WRONG:
         high = max(high, exact[1])
     return low, high
 
@@ -479,7 +479,7 @@ def macro_f1_interval(
     right = labels == predicted
     codes, number = group_codes(groups)
     low, high = percentile_interval(values, figure, number, bias_corrected=True)
-    if _groups_with(~right, groups) < FEW_WRONG:
+    if groups_with(~right, groups) < FEW_WRONG:
         per_class = np.unique(labels * number + codes) // number
         spoilt = clopper_pearson(float(np.mean(right)) * number, number)[0]
         least = least_macro_f1(np.bincount(per_class, minlength=classes))
@@ -487,7 +487,8 @@ def macro_f1_interval(
     return low, high
 
 
-def _groups_with(marked: NDArray[np.bool_], groups: Sequence[str]) -> int:
+def groups_with(marked: NDArray[np.bool_], groups: Sequence[str]) -> int:
+    """Return how many groups have a marked photo; both are of shape ``(N,)``."""
     return len(np.unique(group_codes(groups)[0][marked]))
 
 

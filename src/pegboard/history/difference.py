@@ -18,10 +18,13 @@ from pegboard.duplicates import connect
 from pegboard.evaluate import Predictions
 from pegboard.metrics import (
     DRAWS,
+    FEW_WRONG,
     FloatArray,
     Interval,
     confusion_matrix,
+    few_groups_factor,
     group_codes,
+    groups_with,
     macro_f1,
     percentile_interval,
     resampled_accuracy,
@@ -52,8 +55,8 @@ class Difference:
         The same for macro-F1; None where the two have other classes.
     p, p_adjusted
         That of :func:`pegboard.significance.paired_p` (paired), or that of a normal distribution
-        with the bootstrap's standard deviation (unpaired); adjusted by Holm over all models
-        compared.
+        with the bootstrap's standard deviation, or Fisher's where few groups are wrong or right
+        (unpaired, :func:`unpaired_p`); adjusted by Holm over all models compared.
     verdict
         As in ``leaderboard.json``.
     """
@@ -189,7 +192,7 @@ def _unpaired(a: Predictions, b: Predictions, *, common: int, draws: int) -> Dif
         ci=interval,
         macro_f1_change=f1_change,
         macro_f1_ci=f1_interval,
-        p=_p_of_normal(change, float(np.std(resampled_b - resampled_a))),
+        p=unpaired_p(a, b, float(np.std(resampled_b - resampled_a))),
         p_adjusted=1.0,
         verdict="not_shown",
     )
@@ -197,6 +200,39 @@ def _unpaired(a: Predictions, b: Predictions, *, common: int, draws: int) -> Dif
 
 def _right(answers: Predictions) -> FloatArray:
     return answers.right[:, None].astype(np.float64)
+
+
+def unpaired_p(a: Predictions, b: Predictions, sd: float) -> float:
+    """Return the p of two models' accuracies on photos of their own.
+
+    That of a normal distribution. Where fewer than ``FEW_WRONG`` groups of either hold a mistake,
+    the bootstrap's standard deviation is too small (0 without a mistake), and the p is at least
+    that of Fisher's exact test ("On the interpretation of chi-squared from contingency tables,
+    and the calculation of P", Journal of the Royal Statistical Society 1922) of the groups with a
+    mistake and those without; with few that hold a right answer, of those.
+
+    Parameters
+    ----------
+    a, b
+        The answers of each.
+    sd
+        Standard deviation of the difference in accuracy on resamples of groups.
+    """
+    numbers = [group_codes(answers.groups)[1] for answers in (a, b)]
+    change = float(b.right.mean() - a.right.mean())
+    p = _p_of_normal(change, sd * few_groups_factor(min(numbers)))
+    for marks in ((~a.right, ~b.right), (a.right, b.right)):
+        counts = [groups_with(*pair) for pair in zip(marks, (a.groups, b.groups), strict=True)]
+        if min(counts) < FEW_WRONG:
+            p = max(p, _fisher(counts, numbers))
+    return p
+
+
+def _fisher(counts: Sequence[int], numbers: Sequence[int]) -> float:
+    from scipy.stats import fisher_exact  # noqa: PLC0415  (slow to import, needed here only)
+
+    others = [number - count for count, number in zip(counts, numbers, strict=True)]
+    return float(fisher_exact([counts, others])[1])
 
 
 def _p_of_normal(change: float, sd: float) -> float:
