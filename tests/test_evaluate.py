@@ -19,6 +19,7 @@ from pegboard.evaluate import (
     evaluate,
     is_collapsed,
     majority_predictions,
+    occurring_macro_f1,
     read_predictions,
     write_predictions,
 )
@@ -77,6 +78,31 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     _, test = digit_answers()["lm"]
     assert evaluate(test, seed=1) == evaluate(test, seed=1)
     assert evaluate(test, seed=1).macro_f1_ci != evaluate(test, seed=2).macro_f1_ci
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=40)
+def test_macro_f1_of_the_classes_that_occur_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    labels, predicted = ([pair[side] for pair in pairs] for side in (0, 1))
+    figure, (low, high) = occurring_macro_f1(answered(labels, predicted, 5), draws=20)
+    expected = f1_score(
+        labels, predicted, labels=sorted(set(labels)), average="macro", zero_division=0
+    )
+    assert figure == pytest.approx(expected, abs=1e-12)
+    assert 0 <= low <= figure + 1e-12 <= high + 2e-12
+
+
+def test_where_every_class_occurs_both_macro_f1s_are_one() -> None:
+    _, test = digit_answers()["lm"]
+    found = evaluate(test)
+    assert occurring_macro_f1(test) == (found.macro_f1, pytest.approx(found.macro_f1_ci))
+
+
+def test_classes_without_photos_do_not_lower_a_perfect_model() -> None:
+    perfect = answered([0, 1] * 10, [0, 1] * 10, 4)
+    assert evaluate(perfect).macro_f1 == 0.5
+    alone = evaluate(answered([0, 1] * 10, [0, 1] * 10, 2))
+    assert occurring_macro_f1(perfect) == (1.0, pytest.approx(alone.macro_f1_ci))
 
 
 def test_top_confusions_are_the_largest_cells_beside_the_diagonal() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from sklearn.metrics import f1_score
 from torch import nn
 
 from pegboard import prepare
@@ -112,6 +113,10 @@ class TestARun:
         right = [bundle.info.classes[n] == row.label for n, row in zip(named, rows, strict=True)]
         assert grown.told["n"] == len(rows)
         assert grown.told["before"]["accuracy"] == pytest.approx(np.mean(right))
+        labels = [row.label for row in rows]
+        names = [bundle.info.classes[n] for n in named]
+        f1 = f1_score(labels, names, average="macro", labels=sorted(set(labels)), zero_division=0)
+        assert grown.told["before"]["macro_f1"] == pytest.approx(f1)
         (model,) = grown.told["models"]
         difference = model["after"]["accuracy"] - grown.told["before"]["accuracy"]
         assert model["difference"]["difference"] == pytest.approx(difference)

@@ -270,6 +270,36 @@ def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> 
     )
 
 
+def occurring_macro_f1(
+    predictions: Predictions, *, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, Interval]:
+    """Return macro-F1 over the classes that have photos, with its 95 % interval.
+
+    :func:`evaluate` counts a class without photos as 0, which is right where a model had to name
+    it, and wrong where no photo of it could be among those asked about.
+
+    Parameters
+    ----------
+    predictions
+        The answers.
+    draws, seed
+        Of the bootstrap over groups.
+    """
+    classes, groups = len(predictions.classes), predictions.groups
+    occurring = np.bincount(predictions.labels, minlength=classes) > 0
+    number = np.where(occurring, np.cumsum(occurring) - 1, occurring.sum())
+    labels, predicted = number[predictions.labels], number[predictions.predicted]
+    # The last column is for answers of all other classes.
+    within = np.append(np.ones(occurring.sum(), dtype=bool), False)
+    scores = class_scores(confusion_matrix(labels, predicted, len(within)))
+    resampled = resampled_class_scores(
+        labels, predicted, groups, len(within), draws=draws, seed=seed
+    ).of_classes(within)
+    figure = float(scores.f1[within].mean())
+    f1s = resampled.macro_f1(within[within])
+    return figure, macro_f1_interval(f1s, figure, labels, predicted, groups, int(within.sum()))
+
+
 def _class_figures(
     classes: Sequence[str], scores: ClassScores, intervals: ScoreIntervals
 ) -> tuple[ClassFigures, ...]:

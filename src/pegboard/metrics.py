@@ -249,6 +249,10 @@ class ResampledScores:
     recall: FloatArray
     f1: FloatArray
 
+    def of_classes(self, chosen: NDArray[np.bool_]) -> ResampledScores:
+        """Return the figures of some of the classes; ``chosen`` is ``(C,)``."""
+        return ResampledScores(*(x[:, chosen] for x in (self.precision, self.recall, self.f1)))
+
     def macro_f1(self, occurring: NDArray[np.bool_]) -> FloatArray:
         """Return ``(B,)`` means of F1 over classes.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegboard.bundle import Network
-from pegboard.evaluate import Evaluation, Predictions, evaluate
+from pegboard.evaluate import Predictions, evaluate, occurring_macro_f1
 from pegboard.growing import Origin
 from pegboard.pipeline.active_run import ActiveRun
 from pegboard.pipeline.training import Outcome
@@ -54,15 +54,14 @@ def tell_growth(
     answered = _old_answers(run, origin)
     if answered is None:
         return told
-    old = evaluate(answered)
-    told |= {"n": old.n, "before": _figures(old)}
+    told |= {"n": len(answered), "before": _figures(answered)}
     for outcome in grown:
         now = _part(test[outcome.name], answered.paths)
         (difference,) = compare_models({outcome.name: now, _BEFORE: answered})
         told["models"].append(
             {
                 "name": outcome.name,
-                "after": _figures(evaluate(now)),
+                "after": _figures(now),
                 "difference": difference.to_json(),
             }
         )
@@ -103,10 +102,13 @@ def _part(answers: Predictions, paths: Sequence[str]) -> Predictions:
     )
 
 
-def _figures(found: Evaluation) -> dict[str, Any]:
+def _figures(answers: Predictions) -> dict[str, Any]:
+    """Return accuracy and macro-F1 over the classes compared, which are not all of the run."""
+    found = evaluate(answers)
+    macro_f1, interval = occurring_macro_f1(answers)
     return {
         "accuracy": found.accuracy,
         "accuracy_ci": list(found.accuracy_ci),
-        "macro_f1": found.macro_f1,
-        "macro_f1_ci": list(found.macro_f1_ci),
+        "macro_f1": macro_f1,
+        "macro_f1_ci": list(interval),
     }
