@@ -1,7 +1,7 @@
 """What changed from one run to another, and whether the difference is real.
 
 On test photos that both runs have, with the same label in both, two models are compared as
-two models of one run are (:mod:`pegboard.significance`): McNemar's exact test and a paired
+two models of one run are (:mod:`pegboard.significance`): exact tests and a paired
 bootstrap over groups. Runs that share too few test photos are compared as two independent
 samples, which shows less, and that is said.
 """

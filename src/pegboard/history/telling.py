@@ -252,7 +252,7 @@ def _basis(change: ModelChange) -> str:
     if first.kind == "paired":
         return (
             f"Change: on the {count(first.n, 'test photo')} that both runs have with the same "
-            "label, accuracy of B minus A; shown only if McNemar's test (p, adjusted by Holm) and "
+            "label, accuracy of B minus A; shown only if the tests (p, adjusted by Holm) and "
             "the interval agree."
         )
     had = "no test photo" if first.n == 0 else f"only {count(first.n, 'test photo')}"
