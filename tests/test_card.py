@@ -160,6 +160,8 @@ def test_folds_and_leaks_are_told() -> None:
     data = digits_info().data
     folds = to_markdown(model_card(digits_info(data={**data, "folds": 5})))
     assert "those of 5-fold cross-validation" in folds
+    assert "chosen on these same photos, so the best one's figures are a little too good" in folds
+    assert "kept away from" not in folds
     leaky = to_markdown(model_card(digits_info(data={**data, "allow_leaks": True})))
     assert "the figures may be too good" in leaky
     assert "no group crosses" not in leaky

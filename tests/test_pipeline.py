@@ -460,7 +460,9 @@ class TestPhotos:
         assert {path.name for path in folder.iterdir() if path.is_dir()} == {"fold-2", "fold-3"}
         test = predictions_of(folder / "predictions.csv")["test"]
         assert sorted(row["path"] for row in test) == sorted(tree(photos))
-        row = json.loads(done.out)["models"][0]
+        board = json.loads(done.out)
+        assert board["dataset"]["folds"] == 3
+        row = board["models"][0]
         assert row["n"] == 16
         assert row["accuracy"] == pytest.approx(
             sum(entry["label"] == entry["predicted"] for entry in test) / 16, abs=1e-12

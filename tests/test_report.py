@@ -228,6 +228,22 @@ class TestThePage:
                 assert contrast(colours["ink"], cell) >= 4.5, (kind, shade)
 
 
+class TestFolds:
+    @pytest.fixture(scope="class")
+    def page(self, tmp_path_factory: pytest.TempPathFactory) -> Page:
+        folder = tmp_path_factory.mktemp("folds") / "run"
+        make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+        record = json.loads((folder / "run.json").read_text("utf-8"))
+        (folder / "run.json").write_text(json.dumps(record | {"folds": 3}), "utf-8")
+        write_report(folder)
+        return Page((folder / "report.html").read_text("utf-8"))
+
+    def test_it_says_on_what_the_best_was_chosen(self, page: Page) -> None:
+        assert "neither trained nor stopped early on it; which model is best was" in page.text
+        assert "With folds every photo is a validation photo once" in page.text
+        assert "nor chosen on it" not in page.text
+
+
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',

@@ -99,6 +99,17 @@ def test_a_model_better_on_test_does_not_become_the_best(board: dict[str, Any]) 
     assert "cnn (by 5.0 points) is shown to be better than fastcnn" in sentence
 
 
+def test_with_folds_the_choice_is_made_on_the_test_photos(board: dict[str, Any]) -> None:
+    board["dataset"]["folds"] = 5
+    board["comparisons"] = [comparison("fastcnn", "cnn", -0.05, "b_better")]
+    said = " ".join(summary(board))
+    assert "chosen on the same photos, so its figures are a little too good." in said
+    assert "looks better there than it is" not in said
+    board["models"] = [row for row in board["models"] if row["name"] in ("fastcnn", "majority")]
+    board["comparisons"] = []
+    assert "chosen on the same photos" not in " ".join(summary(board))
+
+
 def test_a_best_model_no_better_than_the_commonest_class(board: dict[str, Any]) -> None:
     best = board["models"][0]
     best["accuracy"], best["accuracy_ci"] = 0.09, [0.06, 0.12]

@@ -61,10 +61,11 @@ def summary(leaderboard: Json) -> list[str]:
     if best is None:
         sentences.append("No model was trained.")
     else:
-        sentences += _about_best(best)
+        folds = leaderboard["dataset"].get("folds") or 0
+        sentences += _about_best(best, _rivals(best, models.values()), folds)
         sentences += _against_majority(best, models.values())
         sentences += _confusions(best)
-        sentences += _against_others(best, models, leaderboard["comparisons"])
+        sentences += _against_others(best, models, leaderboard["comparisons"], folds)
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
     sentences += about_corrections(leaderboard.get("corrections"))
@@ -166,7 +167,11 @@ def _interval(ci: Sequence[float], n: int) -> str:
     return f"{digits(ci[0], n)} to {digits(ci[1], n)}"
 
 
-def _about_best(best: Json) -> list[str]:
+def _rivals(best: Json, rows: Iterable[Json]) -> list[Json]:
+    return [row for row in rows if not row["baseline"] and row["name"] != best["name"]]
+
+
+def _about_best(best: Json, rivals: Sequence[Json], folds: int) -> list[str]:
     n, low_high = best["n"], best["accuracy_ci"]
     f1 = best["macro_f1_ci"]
     sentences = [
@@ -175,6 +180,7 @@ def _about_best(best: Json) -> list[str]:
         f"It is right on {percent(best['accuracy'], n)} of {count(n, 'test photo')} "
         f"(95 % interval {_interval(low_high, n)} %), with a macro-F1 of "
         f"{best['macro_f1']:.3f} ({f1[0]:.3f} to {f1[1]:.3f}).",
+        *(_CHOSEN_ON_TEST if folds and rivals else ()),
     ]
     if (low_high[1] - low_high[0]) / 2 > ROUGH:
         sentences.append(
@@ -182,6 +188,12 @@ def _about_best(best: Json) -> list[str]:
             "them firmer."
         )
     return sentences
+
+
+_CHOSEN_ON_TEST = (
+    "With folds every photo is a validation photo once and a test photo once: which model is best "
+    "was chosen on the same photos, so its figures are a little too good.",
+)
 
 
 def _against_majority(best: Json, rows: Iterable[Json]) -> list[str]:
@@ -212,7 +224,7 @@ def _confusions(best: Json) -> list[str]:
 
 
 def _against_others(
-    best: Json, models: Mapping[str, Json], comparisons: Sequence[Json]
+    best: Json, models: Mapping[str, Json], comparisons: Sequence[Json], folds: int
 ) -> list[str]:
     """Say of every other model whether it is shown to be worse than the best."""
     leads = {
@@ -226,7 +238,7 @@ def _against_others(
         *_ties(best, ties, leads),
         *_faster_tie(best, [models[name] for name in ties]),
         *_worse(best, [name for name in order if leads[name].verdict == "worse"], leads),
-        *_better(best, [name for name in order if leads[name].verdict == "better"], leads),
+        *_better(best, [name for name in order if leads[name].verdict == "better"], leads, folds),
     ]
 
 
@@ -296,14 +308,19 @@ def _worse(best: Json, worse: Sequence[str], leads: Mapping[str, Lead]) -> list[
     return [f"Shown to be worse than {best['name']}: {listing(parts)}."]
 
 
-def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:
+def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead], folds: int) -> list[str]:
     if not better:
         return []
     parts = [f"{name} (by {_points(leads[name].difference, best['n'])})" for name in better]
+    why = (
+        "the choice is made by the answers to validation photos all the same"
+        if folds
+        else "the choice is made on the validation photos all the same, because a model chosen "
+        "on the test photos looks better there than it is"
+    )
     return [
         f"On the test photos {listing(parts)} {'is' if len(better) == 1 else 'are'} shown to be "
-        f"better than {best['name']}; the choice is made on the validation photos all the same, "
-        "because a model chosen on the test photos looks better there than it is."
+        f"better than {best['name']}; {why}."
     ]
 
 

@@ -193,7 +193,9 @@ def _how_tested(data: Json) -> str:
         sentences = [
             "Intervals are 95 % bootstrap intervals over groups of duplicate photos. The figures "
             f"are those of {data['folds']}-fold cross-validation: every photo was answered by a "
-            "model that had not seen it. This file holds the model of the first fold."
+            "model that was neither trained nor stopped early on it. Which model is best "
+            "was chosen on these same photos, so the best one's figures are a little too good. "
+            "This file holds the model of the first fold."
         ]
     if data.get("allow_leaks"):
         sentences.append(
