@@ -228,20 +228,34 @@ class TestThePage:
                 assert contrast(colours["ink"], cell) >= 4.5, (kind, shade)
 
 
-class TestFolds:
-    @pytest.fixture(scope="class")
-    def page(self, tmp_path_factory: pytest.TempPathFactory) -> Page:
-        folder = tmp_path_factory.mktemp("folds") / "run"
-        make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        (folder / "run.json").write_text(json.dumps(record | {"folds": 3}), "utf-8")
-        write_report(folder)
-        return Page((folder / "report.html").read_text("utf-8"))
+@pytest.fixture(scope="session")
+def folds_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("folds") / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    (folder / "run.json").write_text(json.dumps(record | {"folds": 3}), "utf-8")
+    write_report(folder)
+    return Page((folder / "report.html").read_text("utf-8"))
 
-    def test_it_says_on_what_the_best_was_chosen(self, page: Page) -> None:
-        assert "neither trained nor stopped early on it; which model is best was" in page.text
-        assert "With folds every photo is a validation photo once" in page.text
-        assert "nor chosen on it" not in page.text
+
+class TestFolds:
+    def test_it_says_on_what_the_best_was_chosen(self, folds_page: Page) -> None:
+        assert "neither trained nor stopped early on it; which model is best" in folds_page.text
+        assert "With folds every photo is a validation photo once" in folds_page.text
+        assert "nor chosen on it" not in folds_page.text
+
+
+def test_a_collapsed_model_is_no_tie_to_choose(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": -9.0}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    board["comparisons"] = [{**pair, "verdict": "not_shown"} for pair in board["comparisons"]]
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    (collapsed,) = (row for row in page.tables["leaderboard-table"] if row[0].startswith("probe"))
+    assert "collapsed" in collapsed[0]
+    assert "tied with the best" not in collapsed[0]
 
 
 HOSTILE = (

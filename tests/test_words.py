@@ -93,6 +93,16 @@ def test_several_ties_are_listed(board: dict[str, Any]) -> None:
     )
 
 
+def test_a_collapsed_model_is_no_tie_to_choose(board: dict[str, Any]) -> None:
+    board["comparisons"] = [
+        comparison("fastcnn", "cnn", 0.01, "not_shown"),
+        comparison("fastcnn", "mobilenetv2", 0.01, "not_shown"),
+    ]
+    sentences = summary(board)
+    assert not any("treat it as a tie" in sentence for sentence in sentences)
+    assert any(sentence.startswith("mobilenetv2 has collapsed") for sentence in sentences)
+
+
 def test_a_model_better_on_test_does_not_become_the_best(board: dict[str, Any]) -> None:
     board["comparisons"] = [comparison("fastcnn", "cnn", -0.05, "b_better")]
     sentence = next(text for text in summary(board) if text.startswith("On the test photos"))

@@ -233,7 +233,9 @@ def _against_others(
         if not models[name]["baseline"]
     }
     order = sorted(leads, key=lambda name: -(models[name]["validation_macro_f1"] or 0))
-    ties = [name for name in order if leads[name].verdict == "tie"]
+    ties = [
+        name for name in order if leads[name].verdict == "tie" and not models[name]["collapsed"]
+    ]
     return [
         *_ties(best, ties, leads),
         *_faster_tie(best, [models[name] for name in ties]),
@@ -291,7 +293,7 @@ def _gap(best: str, other: str, lead: Lead, n: int) -> str:
 
 
 def _faster_tie(best: Json, ties: Sequence[Json]) -> list[str]:
-    timed = [row for row in ties if row["latency_ms_p50"] and not row["collapsed"]]
+    timed = [row for row in ties if row["latency_ms_p50"]]
     if not timed or not best["latency_ms_p50"]:
         return []
     fastest = min(timed, key=lambda row: row["latency_ms_p50"])

@@ -90,9 +90,13 @@ def anchor_of(run: Run, model: Json) -> str:
 
 
 def _ties(run: Run) -> set[str]:
-    """Models that are not shown to differ from the best one."""
+    """Models to choose from: not shown to differ from the best one, and not collapsed."""
     leads = leads_of(run.best, run.leaderboard["comparisons"])
-    return {name for name, lead in leads.items() if lead.verdict == "tie"}
+    return {
+        name
+        for name, lead in leads.items()
+        if lead.verdict == "tie" and not run.model(name).get("collapsed")
+    }
 
 
 def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:
