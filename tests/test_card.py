@@ -162,6 +162,10 @@ def test_folds_and_leaks_are_told() -> None:
     assert "those of 5-fold cross-validation" in folds
     assert "chosen on these same photos, so the best one's figures are a little too good" in folds
     assert "kept away from" not in folds
+    assert "- Photos: 1,797 in 5 folds (3 folds to train, 1 to validate, 1 to test)" in folds
+    assert "no group crosses from one fold to another" in folds
+    assert "raining photos |" not in folds
+    assert "Training photos:" not in folds
     leaky = to_markdown(model_card(digits_info(data={**data, "allow_leaks": True})))
     assert "the figures may be too good" in leaky
     assert "no group crosses" not in leaky

@@ -462,6 +462,7 @@ class TestPhotos:
         assert sorted(row["path"] for row in test) == sorted(tree(photos))
         board = json.loads(done.out)
         assert board["dataset"]["folds"] == 3
+        assert "16 photos, 3 folds" in done.err
         row = board["models"][0]
         assert row["n"] == 16
         assert row["accuracy"] == pytest.approx(

@@ -244,6 +244,13 @@ class TestFolds:
         assert "With folds every photo is a validation photo once" in folds_page.text
         assert "nor chosen on it" not in folds_page.text
 
+    def test_no_number_of_the_unused_split_is_told(self, folds_page: Page) -> None:
+        photos = len(manifest_rows(TOOLS, 12))
+        assert f"{photos} photos, 3 folds, 6 classes" in folds_page.text
+        assert folds_page.tables["counts-table"][0] == ["Class", "All", "Share"]
+        assert folds_page.tables["counts-table"][-1] == ["all classes", str(photos), "100 %"]
+        assert "1 of 3 folds of tools" in folds_page.text
+
 
 def test_a_collapsed_model_is_no_tie_to_choose(tmp_path: Path) -> None:
     folder = tmp_path / "run"

@@ -173,11 +173,16 @@ def _sorted(leaderboard: Json) -> list[Json]:
 
 
 def _title(leaderboard: Json) -> str:
-    dataset = leaderboard["dataset"]
-    return (
-        f"{dataset['name']}: {count(dataset['counts']['test'], 'test photo')}, "
-        f"{count(len(dataset['classes']), 'class', 'classes')}"
-    )
+    dataset, folds = leaderboard["dataset"], leaderboard["dataset"].get("folds")
+    n = _tested(leaderboard)
+    photos = f"{count(n, 'photo')} in {folds} folds" if folds else count(n, "test photo")
+    return f"{dataset['name']}: {photos}, {count(len(dataset['classes']), 'class', 'classes')}"
+
+
+def _tested(leaderboard: Json) -> int:
+    """Return how many photos the figures rest on: with folds, more than the split's test photos."""
+    test: int = leaderboard["dataset"]["counts"]["test"]
+    return max((row["n"] for row in leaderboard["models"]), default=test)
 
 
 def _is_tie(row: Json, leaderboard: Json) -> bool:
@@ -197,7 +202,7 @@ def _signs(row: Json, leaderboard: Json, marks: Marks) -> str:
 def _legend(leaderboard: Json, marks: Marks) -> str:
     """Explain the signs that occur, and only those."""
     signs = {sign for row in leaderboard["models"] for sign in _signs(row, leaderboard, marks)}
-    n = count(leaderboard["dataset"]["counts"]["test"], "photo")
+    n = count(_tested(leaderboard), "photo")
     meanings = {
         marks.best: "best (macro-F1 on validation)",
         marks.tie: f"a tie: not shown to differ from the best with {n}",

@@ -86,7 +86,7 @@ def advice(
     leaderboard
         As in ``leaderboard.json``.
     train
-        Number of training photos of every class.
+        Number of training photos of every class; with folds, of all photos.
     sure_mistakes
         Test photos that the best model got wrong although it was sure.
     labels
@@ -95,11 +95,12 @@ def advice(
     best = next((row for row in leaderboard["models"] if row["name"] == leaderboard["best"]), None)
     if best is None:
         return []
-    said = [*_weakest_class(best, train), *_labels_to_check(best, sure_mistakes)]
+    noun = "photo" if leaderboard["dataset"].get("folds") else "training photo"
+    said = [*_weakest_class(best, train, noun), *_labels_to_check(best, sure_mistakes)]
     return [*said, labels] if labels else said
 
 
-def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
+def _weakest_class(best: Json, train: Mapping[str, int], noun: str) -> list[str]:
     tested = [row for row in best["per_class"] if row["support"]]
     weakest = min(tested, key=lambda row: row["f1"], default=None)
     if weakest is None or weakest["f1"] == 1 or len(tested) < 2:
@@ -114,11 +115,11 @@ def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
     )
     if has < usual:
         return [
-            f"{figures}, and it has {count(has, 'training photo')} where half of the classes "
+            f"{figures}, and it has {count(has, noun)} where half of the classes "
             f"have {usual:,.0f} or more: more photos of {label} would probably help most."
         ]
     return [
-        f"{figures}, although it has no fewer training photos than most ({has:,}): its mistakes "
+        f"{figures}, although it has no fewer {noun}s than most ({has:,}): its mistakes "
         "and its labels are worth a look before more photos are taken."
     ]
 

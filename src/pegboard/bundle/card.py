@@ -228,7 +228,8 @@ def _classes(info: BundleInfo) -> tuple[Block, ...]:
     per_class = info.figures.get("per_class")
     if not per_class:
         return ()
-    train = info.data.get("train") or {}
+    # Of a cross-validation, they are of a split that was not used.
+    train = {} if info.data.get("folds") else info.data.get("train") or {}
     header = ("Class", "Test photos", "Precision", "Recall", "F1")
     grid = Grid(
         (header[0], "Training photos", *header[1:]) if train else header,
@@ -393,10 +394,7 @@ def share_text(precision: float | None) -> str:
 def _data(info: BundleInfo) -> tuple[Block, ...]:
     data = info.data
     rows = [("Name", str(data.get("name") or "")), ("Fingerprint", info.fingerprint)]
-    rows[1:1] = [
-        (f"{'Training' if split == 'train' else split.capitalize()} photos", f"{number:,}")
-        for split, number in (data.get("counts") or {}).items()
-    ]
+    rows[1:1] = _photo_counts(data)
     blocks: list[Block] = [Facts(tuple((name, text) for name, text in rows if text))]
     if "left_out" in data:
         blocks.append(Paragraph(left_out_sentence(data["left_out"])))
@@ -404,11 +402,25 @@ def _data(info: BundleInfo) -> tuple[Block, ...]:
         blocks.append(
             Paragraph(
                 "Photos that are equal or nearly the same form a group, and no group crosses from "
-                "training to validation or test. The fingerprint is a hash of all paths, labels, "
-                "splits and contents."
+                f"{'one fold to another' if data.get('folds') else _PARTS}. The fingerprint is a "
+                "hash of all paths, labels, splits and contents."
             )
         )
     return tuple(blocks) if rows else ()
+
+
+_PARTS = "training to validation or test"
+
+
+def _photo_counts(data: Json) -> list[tuple[str, str]]:
+    counts, folds = data.get("counts") or {}, data.get("folds")
+    if counts and folds:
+        learned = f"{count(folds - 2, 'fold')} to train, 1 to validate, 1 to test"
+        return [("Photos", f"{sum(counts.values()):,} in {folds} folds ({learned})")]
+    return [
+        (f"{'Training' if split == 'train' else split.capitalize()} photos", f"{number:,}")
+        for split, number in counts.items()
+    ]
 
 
 def _cost(info: BundleInfo) -> tuple[Block, ...]:
