@@ -171,6 +171,14 @@ def test_folds_and_leaks_are_told() -> None:
     assert "no group crosses" not in leaky
 
 
+def test_calibration_is_an_aim_and_its_error_is_told() -> None:
+    info = digits_info()
+    told = to_markdown(model_card(replace(info, figures={**info.figures, "ece": 0.214})))
+    assert "which aims at this: of the answers given with 80 %" in told
+    assert "expected calibration error: 21.4 points on the test photos." in told
+    assert "How far off" not in to_markdown(model_card(colour_info(figures={})))
+
+
 def test_a_collapsed_model_is_not_recommended() -> None:
     stuck = next(row for row in digit_board().models if row.collapsed)
     text = to_markdown(model_card(digits_info(figures=stuck.to_json())))

@@ -252,6 +252,19 @@ class TestFolds:
         assert "1 of 3 folds of tools" in folds_page.text
 
 
+def test_the_best_of_equals_is_called_so_on_its_tile(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    for model in board["models"][:2]:
+        model["validation_macro_f1"] = 0.5
+    board["best"] = "probe"
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    assert "highest macro-F1 on the validation photos, as cnn; it is the faster" in page.text
+
+
 def test_a_collapsed_model_is_no_tie_to_choose(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     make_run(folder, models={"cnn": 1.4, "probe": -9.0}, per_class=12, draws=5)

@@ -160,6 +160,28 @@ def test_seeds_are_told_with_their_spread() -> None:
     ) in sentences
 
 
+def test_models_with_fewer_seeds_are_told_with_theirs() -> None:
+    board = digit_board(3).to_json()
+    board["models"][1]["seeds"].pop()
+    told = next(text for text in summary(board) if text.startswith("Over"))
+    assert told.startswith("Over seeds, mean accuracy and its standard deviation: fastcnn 97.9 %")
+    assert "(0.4 points, 3 seeds), cnn 97.6 % (0.4 points, 2 seeds)" in told
+
+
+@pytest.mark.parametrize(
+    ("latency", "why"), [(9.0, "it is the faster"), (4.2, "it is the first of them")]
+)
+def test_the_best_of_equals_is_not_said_to_be_better(
+    board: dict[str, Any], latency: float, why: str
+) -> None:
+    best, other = board["models"][:2]
+    other.update(validation_macro_f1=best["validation_macro_f1"], latency_ms_p50=latency)
+    assert summary(board)[0] == (
+        "The best model is fastcnn: fastcnn and cnn have the same macro-F1 on the validation "
+        f"photos, the highest of all models; {why}."
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [

@@ -176,8 +176,7 @@ def _about_best(best: Json, rivals: Sequence[Json], folds: int) -> list[str]:
     n, low_high = best["n"], best["accuracy_ci"]
     f1 = best["macro_f1_ci"]
     sentences = [
-        f"The best model is {best['name']}: of all models it has the highest macro-F1 on the "
-        "validation photos.",
+        f"The best model is {best['name']}: {_why_best(best, rivals)}.",
         f"It is right on {percent(best['accuracy'], n)} of {count(n, 'test photo')} "
         f"(95 % interval {_interval(low_high, n)} %), with a macro-F1 of "
         f"{best['macro_f1']:.3f} ({f1[0]:.3f} to {f1[1]:.3f}).",
@@ -189,6 +188,31 @@ def _about_best(best: Json, rivals: Sequence[Json], folds: int) -> list[str]:
             "them firmer."
         )
     return sentences
+
+
+def equally_good(best: Json, rows: Iterable[Json]) -> list[Json]:
+    """Return the other models whose macro-F1 on validation is as high as the best one's."""
+    highest = best["validation_macro_f1"]
+    return [row for row in _rivals(best, rows) if row["validation_macro_f1"] == highest]
+
+
+def _why_best(best: Json, rows: Iterable[Json]) -> str:
+    equal = equally_good(best, rows)
+    if not equal:
+        return "of all models it has the highest macro-F1 on the validation photos"
+    names = listing([best["name"], *(row["name"] for row in equal)])
+    return (
+        f"{names} have the same macro-F1 on the validation photos, the highest of all models; "
+        f"{tie_break(best, equal)}"
+    )
+
+
+def tie_break(best: Json, equal: Sequence[Json]) -> str:
+    """Say by what the best model was chosen among those that are equally good."""
+    own, others = best["latency_ms_p50"], [row["latency_ms_p50"] for row in equal]
+    if own and all(other is None or other > own for other in others):
+        return f"it is the {'faster' if len(equal) == 1 else 'fastest'}"
+    return "it is the first of them"
 
 
 _CHOSEN_ON_TEST = (
@@ -331,13 +355,15 @@ def _over_seeds(rows: Iterable[Json]) -> list[str]:
     repeated = [row for row in rows if row["sd"] is not None and not row["baseline"]]
     if not repeated:
         return []
-    seeds = max(len(row["seeds"]) for row in repeated)
+    numbers = {len(row["seeds"]) for row in repeated}
     parts = [
         f"{row['name']} {percent(row['mean']['accuracy'], row['n'])} "
-        f"({_points(row['sd']['accuracy'], row['n'])})"
+        f"({_points(row['sd']['accuracy'], row['n'])}"
+        f"{'' if len(numbers) == 1 else ', ' + count(len(row['seeds']), 'seed')})"
         for row in repeated
     ]
-    return [f"Over {seeds} seeds, mean accuracy and its standard deviation: {listing(parts)}."]
+    seeds = f"{numbers.pop()} seeds" if len(numbers) == 1 else "seeds"
+    return [f"Over {seeds}, mean accuracy and its standard deviation: {listing(parts)}."]
 
 
 def _collapsed(rows: Iterable[Json]) -> list[str]:

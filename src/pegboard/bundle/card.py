@@ -292,11 +292,21 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
     return (
         Facts(tuple(rows)),
         Paragraph(
-            "The network's outputs are divided by a temperature, so that of the answers given with "
-            f"80 %, about 80 % are right on photos like these. {sure_in_words(info)}"
+            "The network's outputs are divided by a temperature, which aims at this: of the "
+            "answers given with 80 %, about 80 % are right on photos like these. "
+            f"{_how_calibrated(figures)}{sure_in_words(info)}"
         ),
         *_unknown(info),
         *_coverage(info.abstention),
+    )
+
+
+def _how_calibrated(figures: Json) -> str:
+    if not _is_number(figures.get("ece")):
+        return ""
+    return (
+        "How far off it is on average says the expected calibration error: "
+        f"{100 * figures['ece']:.1f} points on the test photos. "
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pegboard.errors import PlotUnavailable
@@ -17,7 +18,7 @@ from pegboard.report.context import (
 )
 from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share
 from pegboard.report.run import Json, Run, Shelf
-from pegboard.words import leads_of
+from pegboard.words import equally_good, leads_of, listing, tie_break
 
 
 def highlights(run: Run, n: int) -> tuple[Tile, ...]:
@@ -28,7 +29,7 @@ def highlights(run: Run, n: int) -> tuple[Tile, ...]:
     shown = figures_of(run, best, n)
     accuracy, macro_f1 = shown.percentage("accuracy"), shown.share("macro_f1")
     tiles = [
-        Tile("Best model", Number(str(run.best)), "highest macro-F1 on the validation photos"),
+        Tile("Best model", Number(str(run.best)), _why_best(best, run.models)),
         Tile("Accuracy", accuracy, f"on n = {n:,} test photos"),
         Tile("Macro-F1", macro_f1, f"on n = {n:,} test photos"),
     ]
@@ -37,6 +38,13 @@ def highlights(run: Run, n: int) -> tuple[Tile, ...]:
         slow = shown.three_digits("latency_ms_p95", " ms").shown
         tiles.append(Tile("One photo takes", latency, f"median; 95 % within {slow}"))
     return tuple(tiles)
+
+
+def _why_best(best: Json, models: Sequence[Json]) -> str:
+    equal = equally_good(best, models)
+    names = listing([model["name"] for model in equal])
+    tie = f", as {names}; {tie_break(best, equal)}" if equal else ""
+    return f"highest macro-F1 on the validation photos{tie}"
 
 
 def figures_of(run: Run, model: Json, n: int) -> Figures:
