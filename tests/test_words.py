@@ -274,6 +274,17 @@ class TestAdvice:
         assert "it has 30 training photos where half of the classes have 120 or more" in sentence
         assert sentence.endswith(f"more photos of {weakest['label']} would probably help most.")
 
+    def test_one_photo_less_than_others_is_no_reason(self, board: dict[str, Any], weakest) -> None:
+        classes = board["dataset"]["classes"]
+        (sentence,) = advice(board, dict.fromkeys(classes, 101) | {weakest["label"]: 100}, 0)
+        assert "more photos of" not in sentence
+
+    def test_a_median_between_two_numbers_is_rounded_up(self, board: dict[str, Any], weakest):
+        others = [label for label in board["dataset"]["classes"] if label != weakest["label"]]
+        train = {label: 10 if place < 4 else 11 for place, label in enumerate(others)}
+        (sentence,) = advice(board, train | {weakest["label"]: 3}, 0)
+        assert "where half of the classes have 11 or more" in sentence
+
     def test_a_class_with_photos_enough_needs_a_look(self, board: dict[str, Any], weakest) -> None:
         train = dict.fromkeys(board["dataset"]["classes"], 120)
         (sentence,) = advice(board, train, 0)

@@ -6,6 +6,7 @@ and are only rounded here. The sentences are plain ASCII, apart from names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -26,6 +27,9 @@ ROUGH = 0.10
 
 FASTER = 1.5
 """A tied model is worth naming when it answers this many times faster than the best."""
+
+FEW = 0.8
+"""A class is short of photos when it has less than this share of the median of all classes."""
 
 _CONFUSIONS = 3
 
@@ -113,13 +117,13 @@ def _weakest_class(best: Json, train: Mapping[str, int], noun: str) -> list[str]
         f"{label} is the class it knows least (F1 {weakest['f1']:.3f} on "
         f"{count(weakest['support'], 'test photo')}{interval})"
     )
-    if has < usual:
+    if has < FEW * usual:
         return [
             f"{figures}, and it has {count(has, noun)} where half of the classes "
-            f"have {usual:,.0f} or more: more photos of {label} would probably help most."
+            f"have {math.ceil(usual):,} or more: more photos of {label} would probably help most."
         ]
     return [
-        f"{figures}, although it has no fewer {noun}s than most ({has:,}): its mistakes "
+        f"{figures}, although it is not short of {noun}s ({has:,}): its mistakes "
         "and its labels are worth a look before more photos are taken."
     ]
 
