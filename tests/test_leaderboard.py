@@ -218,6 +218,15 @@ def test_with_folds_the_table_tells_the_photos_that_were_answered() -> None:
     assert "not shown to differ from the best with 297 photos" in captured.get()
 
 
+def test_macro_f1_has_the_digits_that_the_photos_tell_apart() -> None:
+    board = digit_board().to_json()
+    board["models"][0] |= {"n": 5000, "macro_f1": 0.99981}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(leaderboard_table(board))
+    assert "0.9998" in captured.get()
+
+
 def test_the_legend_explains_only_signs_that_occur() -> None:
     board = digit_board().to_json()
     board["comparisons"], board["models"] = [], board["models"][:1]

@@ -265,6 +265,18 @@ def test_the_best_of_equals_is_called_so_on_its_tile(tmp_path: Path) -> None:
     assert "highest macro-F1 on the validation photos, as cnn; it is the faster" in page.text
 
 
+def test_a_difference_turned_round_is_no_minus_nought(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    for pair in board["comparisons"]:
+        pair.update(difference=0.0, ci=[-0.0001, 0.0], verdict="not_shown")
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    assert {row[2] for row in page.tables["differences-table"][1:]} == {"+0.0 +0.0 to +0.0"}
+
+
 def test_a_collapsed_model_is_no_tie_to_choose(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     make_run(folder, models={"cnn": 1.4, "probe": -9.0}, per_class=12, draws=5)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boards import digit_board
-from pegboard.words import advice, count, digits, listing, percent, summary
+from pegboard.words import advice, count, digits, listing, percent, score, summary
 
 
 @pytest.fixture
@@ -245,6 +245,26 @@ def test_every_reason_of_intake_has_words() -> None:
 )
 def test_digits_go_with_the_number_of_photos(value: float, n: int, text: str) -> None:
     assert percent(value, n) == text
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "n", "in_percent", "as_score"),
+    [(0, 25_000, "100.00", "1.0000"), (1, 25_000, "99.99", "0.9999"), (1, 5000, "99.98", "0.9998"),
+     (0, 300, "100.0", "1.000"), (1, 300, "99.7", "0.997")],
+)  # fmt: skip
+def test_nothing_with_a_mistake_is_perfect(
+    mistakes: int, n: int, in_percent: str, as_score: str
+) -> None:
+    value = 1 - mistakes / n
+    assert (digits(value, n), score(value, n)) == (in_percent, as_score)
+    assert score(0.9999, 300) == "0.999"
+    assert digits(0.9999, 300) == "99.9"
+    assert score(sum([0.1] * 10)) == "1.000"
+
+
+def test_macro_f1_has_the_digits_of_accuracy(board: dict[str, Any]) -> None:
+    board["models"][0].update(n=5000, macro_f1=0.99981, macro_f1_ci=[0.9991, 0.99999])
+    assert any("a macro-F1 of 0.9998 (0.9991 to 0.9999)" in text for text in summary(board))
 
 
 def test_there_is_no_minus_nought() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pegboard.words import count, digits, leads_of
+from pegboard.words import count, digits, leads_of, score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -218,6 +218,10 @@ def _accuracy(row: Json, marks: Marks) -> str:
     return f"{digits(row['accuracy'], row['n'])} [{low}{marks.to}{high}]"
 
 
+def _macro_f1(row: Json, marks: Marks) -> str:
+    return marks.unknown if row["macro_f1"] is None else score(row["macro_f1"], row["n"])
+
+
 def _seeds(row: Json, marks: Marks) -> str:
     if row["sd"] is None:
         return marks.unknown
@@ -239,7 +243,7 @@ _COLUMNS: list[Column[Json]] = [
     Column("model", lambda row, _: row["name"], 0, "left"),
     Column("accuracy % [95 %]", _accuracy, 0),
     Column(_SEEDS, _seeds, 4),
-    Column("macro-F1", _number("macro_f1", lambda value: f"{value:.3f}"), 6),
+    Column("macro-F1", _macro_f1, 6),
     Column("ms/photo", _number("latency_ms_p50", _milliseconds), 5),
     Column("photos/s", _number("images_per_second", lambda value: f"{value:,.0f}"), 1),
     Column("size", _number("size_bytes", size), 3),

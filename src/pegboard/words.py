@@ -111,10 +111,10 @@ def _weakest_class(best: Json, train: Mapping[str, int], noun: str) -> list[str]
         return []
     label, has = weakest["label"], train.get(weakest["label"], 0)
     usual = median(train.get(row["label"], 0) for row in tested)
-    ci = weakest.get("f1_ci")
-    interval = f", 95 % interval {ci[0]:.3f} to {ci[1]:.3f}" if ci else ""
+    ci, n = weakest.get("f1_ci"), best["n"]
+    interval = f", 95 % interval {score(ci[0], n)} to {score(ci[1], n)}" if ci else ""
     figures = (
-        f"{label} is the class it knows least (F1 {weakest['f1']:.3f} on "
+        f"{label} is the class it knows least (F1 {score(weakest['f1'], n)} on "
         f"{count(weakest['support'], 'test photo')}{interval})"
     )
     if has < FEW * usual:
@@ -145,10 +145,28 @@ def percent(value: float, n: int) -> str:
 
 
 def digits(value: float, n: int) -> str:
-    """Return a share times 100, with as many decimals as ``n`` photos can tell apart."""
+    """Return a share times 100, with as many decimals as ``n`` photos can tell apart.
+
+    No share under 1 becomes 100.
+    """
     decimals = 2 if n >= FINE_FROM else 1
-    rounded = round(100 * value, decimals) + 0.0  # no "-0.0"
+    rounded = _rounded(100 * value, decimals, whole=100) + 0.0  # no "-0.0"
     return f"{rounded:.{decimals}f}"
+
+
+def score(value: float, n: int = 0) -> str:
+    """Return F1 and the like with as many decimals as ``n`` photos can tell apart.
+
+    None under 1 becomes 1.
+    """
+    decimals = 4 if n >= FINE_FROM else 3
+    return f"{_rounded(value, decimals):.{decimals}f}"
+
+
+def _rounded(value: float, decimals: int, whole: float = 1) -> float:
+    rounded = round(value, decimals)
+    less = value < whole * (1 - 1e-9)  # still nearer is noise of adding up
+    return whole - 10**-decimals if rounded == whole and less else rounded
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -183,7 +201,7 @@ def _about_best(best: Json, rivals: Sequence[Json], folds: int) -> list[str]:
         f"The best model is {best['name']}: {_why_best(best, rivals)}.",
         f"It is right on {percent(best['accuracy'], n)} of {count(n, 'test photo')} "
         f"(95 % interval {_interval(low_high, n)} %), with a macro-F1 of "
-        f"{best['macro_f1']:.3f} ({f1[0]:.3f} to {f1[1]:.3f}).",
+        f"{score(best['macro_f1'], n)} ({score(f1[0], n)} to {score(f1[1], n)}).",
         *(_CHOSEN_ON_TEST if folds and rivals else ()),
     ]
     if (low_high[1] - low_high[0]) / 2 > ROUGH:

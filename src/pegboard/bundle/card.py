@@ -7,14 +7,15 @@ those of the leaderboard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pegboard.bundle.info import SUFFIX, BundleInfo
 from pegboard.bundle.training import training_facts
 from pegboard.table import duration, size
-from pegboard.words import count, left_out_sentence, listing, percent
+from pegboard.words import count, left_out_sentence, listing, percent, score
 
 Json = Mapping[str, Any]
 
@@ -110,7 +111,7 @@ def _lead(info: BundleInfo) -> str:
         return does
     return (
         f"{does} It was right on {percent(figures['accuracy'], n)} of "
-        f"{count(n, 'test photo')}{_interval(figures, 'accuracy', n)}."
+        f"{count(n, 'test photo')}{_interval(figures, 'accuracy', partial(percent, n=n))}."
     )
 
 
@@ -170,9 +171,9 @@ def _figures(info: BundleInfo) -> tuple[Block, ...]:
         return (Paragraph("No figures were stored."),)
     rows = [("Test photos", f"{n:,}")]
     accuracy = percent(figures["accuracy"], n)
-    rows.append(("Accuracy", f"{accuracy}{_interval(figures, 'accuracy', n)}"))
+    rows.append(("Accuracy", f"{accuracy}{_interval(figures, 'accuracy', partial(percent, n=n))}"))
     rows += [
-        (title, f"{figures[key]:.3f}{_interval(figures, key)}")
+        (title, f"{score(figures[key], n)}{_interval(figures, key, partial(score, n=n))}")
         for key, title in _SCORES
         if _is_number(figures.get(key))
     ]
@@ -233,7 +234,7 @@ def _classes(info: BundleInfo) -> tuple[Block, ...]:
     header = ("Class", "Test photos", "Precision", "Recall", "F1")
     grid = Grid(
         (header[0], "Training photos", *header[1:]) if train else header,
-        tuple(_class_row(row, train) for row in per_class),
+        tuple(_class_row(row, train, _photos(info)) for row in per_class),
     )
     missing = [row["label"] for row in per_class if not row["support"]]
     if not missing:
@@ -245,10 +246,12 @@ def _classes(info: BundleInfo) -> tuple[Block, ...]:
     )
 
 
-def _class_row(row: Json, train: Json) -> tuple[str, ...]:
+def _class_row(row: Json, train: Json, n: int) -> tuple[str, ...]:
     learned = (f"{train.get(row['label'], 0):,}",) if train else ()
     scores = (
-        f"{row[key]:.3f}{_interval(row, key, words='')}" if row["support"] else "unknown"
+        f"{score(row[key], n)}{_interval(row, key, partial(score, n=n), words='')}"
+        if row["support"]
+        else "unknown"
         for key in ("precision", "recall", "f1")
     )
     return (row["label"], *learned, f"{row['support']:,}", *scores)
@@ -513,10 +516,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def _interval(figures: Json, key: str, n: int = 0, words: str = "95 % interval ") -> str:
-    """Return `` (95 % interval .88 to .94)``, in percent of ``n`` photos if given; or nothing."""
+def _interval(
+    figures: Json, key: str, form: Callable[[float], str], words: str = "95 % interval "
+) -> str:
+    """Return `` (95 % interval .88 to .94)``; or nothing."""
     ends: Sequence[float] | None = figures.get(f"{key}_ci")
     if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(map(_is_number, ends)):
         return ""
-    low, high = (percent(end, n) if n else f"{end:.3f}" for end in ends)
+    low, high = map(form, ends)
     return f" ({words}{low} to {high})"

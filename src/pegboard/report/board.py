@@ -159,20 +159,22 @@ def _comparison_row(comparison: Json, stored: Figures) -> ComparisonRow:
         "b_better": f"{comparison['b']} is better",
         "not_shown": "no difference shown",
     }
-    low, high = (f"{100 * end:+.1f}" for end in comparison["ci"])
+    low, high = map(_signed, comparison["ci"])
     difference = comparison["difference"]
     # A difference that was turned round is not the one that stands in the file.
     place = f"{stored.place}/difference" if comparison["a"] == stored.values["a"] else ""
     return ComparisonRow(
         a=comparison["a"],
         b=comparison["b"],
-        difference=Number(
-            f"{100 * difference:+.1f}", repr(difference), f"{low} to {high}", place=place
-        ),
+        difference=Number(_signed(difference), repr(difference), f"{low} to {high}", place=place),
         p=stored.at("p_adjusted", p_value(comparison["p_adjusted"])),
         verdict=verdicts[comparison["verdict"]],
         shown=comparison["verdict"] != "not_shown",
     )
+
+
+def _signed(difference: float) -> str:
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # no "-0.0"
 
 
 def not_trained(run: Run) -> tuple[NotTrained, ...]:
