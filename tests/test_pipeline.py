@@ -475,6 +475,15 @@ class TestPhotos:
         }
         assert places.get("disc/0-00.png") == places.get("disc/copy.png")
 
+    def test_a_rehearsal_of_folds_tells_no_split(self, tmp_path: Path) -> None:
+        draw_tree(tmp_path / "photos", 5)
+        done = call(
+            tmp_path, "compare", "photos", "--models", "lm", "--image-size", "16", "--folds", "3",
+            "--dry-run",
+        )  # fmt: skip
+        assert "15 photos, 3 folds" in done.out
+        assert "split: train" not in done.out
+
     def test_uneven_classes_are_said_and_weighed(self, tmp_path: Path) -> None:
         photos = draw_tree(tmp_path / "photos", 20)
         for file in sorted((photos / "cross").iterdir())[4:]:
