@@ -160,9 +160,23 @@ def test_folds_and_leaks_are_told() -> None:
     data = digits_info().data
     folds = to_markdown(model_card(digits_info(data={**data, "folds": 5})))
     assert "those of 5-fold cross-validation" in folds
+    assert "chosen on these same photos, so the best one's figures are a little too good" in folds
+    assert "kept away from" not in folds
+    assert "- Photos: 1,797 in 5 folds (3 folds to train, 1 to validate, 1 to test)" in folds
+    assert "no group crosses from one fold to another" in folds
+    assert "raining photos |" not in folds
+    assert "Training photos:" not in folds
     leaky = to_markdown(model_card(digits_info(data={**data, "allow_leaks": True})))
     assert "the figures may be too good" in leaky
     assert "no group crosses" not in leaky
+
+
+def test_calibration_is_an_aim_and_its_error_is_told() -> None:
+    info = digits_info()
+    told = to_markdown(model_card(replace(info, figures={**info.figures, "ece": 0.214})))
+    assert "which aims at this: of the answers given with 80 %" in told
+    assert "expected calibration error: 21.4 points on the test photos." in told
+    assert "How far off" not in to_markdown(model_card(colour_info(figures={})))
 
 
 def test_a_collapsed_model_is_not_recommended() -> None:

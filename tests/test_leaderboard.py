@@ -208,6 +208,25 @@ def test_the_best_comes_first_and_ties_are_said_to_be_ties() -> None:
     assert "≈ a tie: not shown to differ from the best with 297 photos" in lines
 
 
+def test_with_folds_the_table_tells_the_photos_that_were_answered() -> None:
+    board = digit_board().to_json()
+    board["dataset"] |= {"folds": 3, "counts": {"train": 200, "validation": 50, "test": 47}}
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(leaderboard_table(board))
+    assert "digits: 297 photos in 3 folds, 10 classes" in captured.get()
+    assert "not shown to differ from the best with 297 photos" in captured.get()
+
+
+def test_macro_f1_has_the_digits_that_the_photos_tell_apart() -> None:
+    board = digit_board().to_json()
+    board["models"][0] |= {"n": 5000, "macro_f1": 0.99981}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(leaderboard_table(board))
+    assert "0.9998" in captured.get()
+
+
 def test_the_legend_explains_only_signs_that_occur() -> None:
     board = digit_board().to_json()
     board["comparisons"], board["models"] = [], board["models"][:1]

@@ -460,7 +460,10 @@ class TestPhotos:
         assert {path.name for path in folder.iterdir() if path.is_dir()} == {"fold-2", "fold-3"}
         test = predictions_of(folder / "predictions.csv")["test"]
         assert sorted(row["path"] for row in test) == sorted(tree(photos))
-        row = json.loads(done.out)["models"][0]
+        board = json.loads(done.out)
+        assert board["dataset"]["folds"] == 3
+        assert "16 photos, 3 folds" in done.err
+        row = board["models"][0]
         assert row["n"] == 16
         assert row["accuracy"] == pytest.approx(
             sum(entry["label"] == entry["predicted"] for entry in test) / 16, abs=1e-12
@@ -471,6 +474,15 @@ class TestPhotos:
             for entry in predictions_of(folder / part / "predictions.csv")["test"]
         }
         assert places.get("disc/0-00.png") == places.get("disc/copy.png")
+
+    def test_a_rehearsal_of_folds_tells_no_split(self, tmp_path: Path) -> None:
+        draw_tree(tmp_path / "photos", 5)
+        done = call(
+            tmp_path, "compare", "photos", "--models", "lm", "--image-size", "16", "--folds", "3",
+            "--dry-run",
+        )  # fmt: skip
+        assert "15 photos, 3 folds" in done.out
+        assert "split: train" not in done.out
 
     def test_uneven_classes_are_said_and_weighed(self, tmp_path: Path) -> None:
         photos = draw_tree(tmp_path / "photos", 20)

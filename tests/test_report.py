@@ -228,6 +228,68 @@ class TestThePage:
                 assert contrast(colours["ink"], cell) >= 4.5, (kind, shade)
 
 
+@pytest.fixture(scope="session")
+def folds_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("folds") / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    (folder / "run.json").write_text(json.dumps(record | {"folds": 3}), "utf-8")
+    write_report(folder)
+    return Page((folder / "report.html").read_text("utf-8"))
+
+
+class TestFolds:
+    def test_it_says_on_what_the_best_was_chosen(self, folds_page: Page) -> None:
+        assert "neither trained nor stopped early on it; which model is best" in folds_page.text
+        assert "With folds every photo is a validation photo once" in folds_page.text
+        assert "nor chosen on it" not in folds_page.text
+
+    def test_no_number_of_the_unused_split_is_told(self, folds_page: Page) -> None:
+        photos = len(manifest_rows(TOOLS, 12))
+        assert f"{photos} photos, 3 folds, 6 classes" in folds_page.text
+        assert folds_page.tables["counts-table"][0] == ["Class", "All", "Share"]
+        assert folds_page.tables["counts-table"][-1] == ["all classes", str(photos), "100 %"]
+        assert "1 of 3 folds of tools" in folds_page.text
+
+
+def test_the_best_of_equals_is_called_so_on_its_tile(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    for model in board["models"][:2]:
+        model["validation_macro_f1"] = 0.5
+    board["best"] = "probe"
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    assert "highest macro-F1 on the validation photos, as cnn; it is the faster" in page.text
+
+
+def test_a_difference_turned_round_is_no_minus_nought(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": 0.6}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    for pair in board["comparisons"]:
+        pair.update(difference=0.0, ci=[-0.0001, 0.0], verdict="not_shown")
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    assert {row[2] for row in page.tables["differences-table"][1:]} == {"+0.0 +0.0 to +0.0"}
+
+
+def test_a_collapsed_model_is_no_tie_to_choose(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_run(folder, models={"cnn": 1.4, "probe": -9.0}, per_class=12, draws=5)
+    board = json.loads((folder / "leaderboard.json").read_text("utf-8"))
+    board["comparisons"] = [{**pair, "verdict": "not_shown"} for pair in board["comparisons"]]
+    (folder / "leaderboard.json").write_text(json.dumps(board), "utf-8")
+    write_report(folder)
+    page = Page((folder / "report.html").read_text("utf-8"))
+    (collapsed,) = (row for row in page.tables["leaderboard-table"] if row[0].startswith("probe"))
+    assert "collapsed" in collapsed[0]
+    assert "tied with the best" not in collapsed[0]
+
+
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boards import digit_board
-from pegboard.words import advice, count, digits, listing, percent, summary
+from pegboard.words import advice, count, digits, listing, percent, score, summary
 
 
 @pytest.fixture
@@ -93,10 +93,31 @@ def test_several_ties_are_listed(board: dict[str, Any]) -> None:
     )
 
 
+def test_a_collapsed_model_is_no_tie_to_choose(board: dict[str, Any]) -> None:
+    board["comparisons"] = [
+        comparison("fastcnn", "cnn", 0.01, "not_shown"),
+        comparison("fastcnn", "mobilenetv2", 0.01, "not_shown"),
+    ]
+    sentences = summary(board)
+    assert not any("treat it as a tie" in sentence for sentence in sentences)
+    assert any(sentence.startswith("mobilenetv2 has collapsed") for sentence in sentences)
+
+
 def test_a_model_better_on_test_does_not_become_the_best(board: dict[str, Any]) -> None:
     board["comparisons"] = [comparison("fastcnn", "cnn", -0.05, "b_better")]
     sentence = next(text for text in summary(board) if text.startswith("On the test photos"))
     assert "cnn (by 5.0 points) is shown to be better than fastcnn" in sentence
+
+
+def test_with_folds_the_choice_is_made_on_the_test_photos(board: dict[str, Any]) -> None:
+    board["dataset"]["folds"] = 5
+    board["comparisons"] = [comparison("fastcnn", "cnn", -0.05, "b_better")]
+    said = " ".join(summary(board))
+    assert "chosen on the same photos, so its figures are a little too good." in said
+    assert "looks better there than it is" not in said
+    board["models"] = [row for row in board["models"] if row["name"] in ("fastcnn", "majority")]
+    board["comparisons"] = []
+    assert "chosen on the same photos" not in " ".join(summary(board))
 
 
 def test_a_best_model_no_better_than_the_commonest_class(board: dict[str, Any]) -> None:
@@ -137,6 +158,28 @@ def test_seeds_are_told_with_their_spread() -> None:
         "Over 3 seeds, mean accuracy and its standard deviation: fastcnn 97.9 % (0.4 points), "
         "cnn 97.6 % (0.4 points), lm 90.2 % (0.4 points) and mobilenetv2 7.0 % (0.4 points)."
     ) in sentences
+
+
+def test_models_with_fewer_seeds_are_told_with_theirs() -> None:
+    board = digit_board(3).to_json()
+    board["models"][1]["seeds"].pop()
+    told = next(text for text in summary(board) if text.startswith("Over"))
+    assert told.startswith("Over seeds, mean accuracy and its standard deviation: fastcnn 97.9 %")
+    assert "(0.4 points, 3 seeds), cnn 97.6 % (0.4 points, 2 seeds)" in told
+
+
+@pytest.mark.parametrize(
+    ("latency", "why"), [(9.0, "it is the faster"), (4.2, "it is the first of them")]
+)
+def test_the_best_of_equals_is_not_said_to_be_better(
+    board: dict[str, Any], latency: float, why: str
+) -> None:
+    best, other = board["models"][:2]
+    other.update(validation_macro_f1=best["validation_macro_f1"], latency_ms_p50=latency)
+    assert summary(board)[0] == (
+        "The best model is fastcnn: fastcnn and cnn have the same macro-F1 on the validation "
+        f"photos, the highest of all models; {why}."
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,6 +247,26 @@ def test_digits_go_with_the_number_of_photos(value: float, n: int, text: str) ->
     assert percent(value, n) == text
 
 
+@pytest.mark.parametrize(
+    ("mistakes", "n", "in_percent", "as_score"),
+    [(0, 25_000, "100.00", "1.0000"), (1, 25_000, "99.99", "0.9999"), (1, 5000, "99.98", "0.9998"),
+     (0, 300, "100.0", "1.000"), (1, 300, "99.7", "0.997")],
+)  # fmt: skip
+def test_nothing_with_a_mistake_is_perfect(
+    mistakes: int, n: int, in_percent: str, as_score: str
+) -> None:
+    value = 1 - mistakes / n
+    assert (digits(value, n), score(value, n)) == (in_percent, as_score)
+    assert score(0.9999, 300) == "0.999"
+    assert digits(0.9999, 300) == "99.9"
+    assert score(sum([0.1] * 10)) == "1.000"
+
+
+def test_macro_f1_has_the_digits_of_accuracy(board: dict[str, Any]) -> None:
+    board["models"][0].update(n=5000, macro_f1=0.99981, macro_f1_ci=[0.9991, 0.99999])
+    assert any("a macro-F1 of 0.9998 (0.9991 to 0.9999)" in text for text in summary(board))
+
+
 def test_there_is_no_minus_nought() -> None:
     assert digits(-0.0001, 100) == "0.0"
 
@@ -230,6 +293,17 @@ class TestAdvice:
         assert f"F1 {weakest['f1']:.3f} on {weakest['support']} test photos" in sentence
         assert "it has 30 training photos where half of the classes have 120 or more" in sentence
         assert sentence.endswith(f"more photos of {weakest['label']} would probably help most.")
+
+    def test_one_photo_less_than_others_is_no_reason(self, board: dict[str, Any], weakest) -> None:
+        classes = board["dataset"]["classes"]
+        (sentence,) = advice(board, dict.fromkeys(classes, 101) | {weakest["label"]: 100}, 0)
+        assert "more photos of" not in sentence
+
+    def test_a_median_between_two_numbers_is_rounded_up(self, board: dict[str, Any], weakest):
+        others = [label for label in board["dataset"]["classes"] if label != weakest["label"]]
+        train = {label: 10 if place < 4 else 11 for place, label in enumerate(others)}
+        (sentence,) = advice(board, train | {weakest["label"]: 3}, 0)
+        assert "where half of the classes have 11 or more" in sentence
 
     def test_a_class_with_photos_enough_needs_a_look(self, board: dict[str, Any], weakest) -> None:
         train = dict.fromkeys(board["dataset"]["classes"], 120)

@@ -65,6 +65,7 @@ class Estimate:
     memory_bytes: int
     disk_bytes: int
     warnings: Sequence[str]
+    folds: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -78,7 +79,9 @@ class Estimate:
             f"{self.found - self.used} left out" + (f" ({left_out})" if left_out else ""),
             f"{len(self.classes)} classes: "
             + ", ".join(f"{name} {count}" for name, count in self.classes.items()),
-            "split: " + ", ".join(f"{name} {count}" for name, count in self.split.items()),
+            f"{self.used} photos, {self.folds} folds"
+            if self.folds
+            else "split: " + ", ".join(f"{name} {count}" for name, count in self.split.items()),
             *(f"note: {warning}" for warning in self.warnings),
             "",
         ]
@@ -133,6 +136,7 @@ def dry_run(settings: CompareSettings, *, progress: Progress | None = None) -> E
         memory_bytes=BASE_MEMORY + max(model.memory_bytes for model in models),
         disk_bytes=runs * (sum(model.disk_bytes for model in models) + (2 << 20)),
         warnings=[*prepared.warnings, *(_TRAINED_TWICE if runs == 2 else ())],
+        folds=settings.folds,
     )
 
 

@@ -174,6 +174,8 @@ class DatasetInfo:
         Number of files left out, by reason; empty if none.
     fingerprint
         Of the manifest.
+    folds
+        Of a cross-validation, which does not use the split that ``counts`` tells; 0 for none.
     """
 
     name: str
@@ -181,6 +183,7 @@ class DatasetInfo:
     counts: Mapping[str, int]
     left_out: Mapping[str, int]
     fingerprint: str
+    folds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -191,6 +194,7 @@ class DatasetInfo:
             "left_out": sum(self.left_out.values()),
             "left_out_reasons": dict(self.left_out),
             "fingerprint": self.fingerprint,
+            **({"folds": self.folds} if self.folds else {}),
         }
 
     @classmethod
@@ -202,6 +206,7 @@ class DatasetInfo:
             counts=data["counts"],
             left_out=data["left_out_reasons"],
             fingerprint=data["fingerprint"],
+            folds=data.get("folds") or 0,
         )
 
 

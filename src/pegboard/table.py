@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pegboard.words import count, digits, leads_of
+from pegboard.words import count, digits, leads_of, score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,11 +173,16 @@ def _sorted(leaderboard: Json) -> list[Json]:
 
 
 def _title(leaderboard: Json) -> str:
-    dataset = leaderboard["dataset"]
-    return (
-        f"{dataset['name']}: {count(dataset['counts']['test'], 'test photo')}, "
-        f"{count(len(dataset['classes']), 'class', 'classes')}"
-    )
+    dataset, folds = leaderboard["dataset"], leaderboard["dataset"].get("folds")
+    n = _tested(leaderboard)
+    photos = f"{count(n, 'photo')} in {folds} folds" if folds else count(n, "test photo")
+    return f"{dataset['name']}: {photos}, {count(len(dataset['classes']), 'class', 'classes')}"
+
+
+def _tested(leaderboard: Json) -> int:
+    """Return how many photos the figures rest on: with folds, more than the split's test photos."""
+    test: int = leaderboard["dataset"]["counts"]["test"]
+    return max((row["n"] for row in leaderboard["models"]), default=test)
 
 
 def _is_tie(row: Json, leaderboard: Json) -> bool:
@@ -197,7 +202,7 @@ def _signs(row: Json, leaderboard: Json, marks: Marks) -> str:
 def _legend(leaderboard: Json, marks: Marks) -> str:
     """Explain the signs that occur, and only those."""
     signs = {sign for row in leaderboard["models"] for sign in _signs(row, leaderboard, marks)}
-    n = count(leaderboard["dataset"]["counts"]["test"], "photo")
+    n = count(_tested(leaderboard), "photo")
     meanings = {
         marks.best: "best (macro-F1 on validation)",
         marks.tie: f"a tie: not shown to differ from the best with {n}",
@@ -211,6 +216,10 @@ def _legend(leaderboard: Json, marks: Marks) -> str:
 def _accuracy(row: Json, marks: Marks) -> str:
     low, high = (digits(end, row["n"]) for end in row["accuracy_ci"])
     return f"{digits(row['accuracy'], row['n'])} [{low}{marks.to}{high}]"
+
+
+def _macro_f1(row: Json, marks: Marks) -> str:
+    return marks.unknown if row["macro_f1"] is None else score(row["macro_f1"], row["n"])
 
 
 def _seeds(row: Json, marks: Marks) -> str:
@@ -234,7 +243,7 @@ _COLUMNS: list[Column[Json]] = [
     Column("model", lambda row, _: row["name"], 0, "left"),
     Column("accuracy % [95 %]", _accuracy, 0),
     Column(_SEEDS, _seeds, 4),
-    Column("macro-F1", _number("macro_f1", lambda value: f"{value:.3f}"), 6),
+    Column("macro-F1", _macro_f1, 6),
     Column("ms/photo", _number("latency_ms_p50", _milliseconds), 5),
     Column("photos/s", _number("images_per_second", lambda value: f"{value:,.0f}"), 1),
     Column("size", _number("size_bytes", size), 3),

@@ -6,6 +6,7 @@ and are only rounded here. The sentences are plain ASCII, apart from names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -26,6 +27,9 @@ ROUGH = 0.10
 
 FASTER = 1.5
 """A tied model is worth naming when it answers this many times faster than the best."""
+
+FEW = 0.8
+"""A class is short of photos when it has less than this share of the median of all classes."""
 
 _CONFUSIONS = 3
 
@@ -61,10 +65,11 @@ def summary(leaderboard: Json) -> list[str]:
     if best is None:
         sentences.append("No model was trained.")
     else:
-        sentences += _about_best(best)
+        folds = leaderboard["dataset"].get("folds") or 0
+        sentences += _about_best(best, _rivals(best, models.values()), folds)
         sentences += _against_majority(best, models.values())
         sentences += _confusions(best)
-        sentences += _against_others(best, models, leaderboard["comparisons"])
+        sentences += _against_others(best, models, leaderboard["comparisons"], folds)
         sentences += _over_seeds(models.values())
         sentences += _collapsed(models.values())
     sentences += about_corrections(leaderboard.get("corrections"))
@@ -85,7 +90,7 @@ def advice(
     leaderboard
         As in ``leaderboard.json``.
     train
-        Number of training photos of every class.
+        Number of training photos of every class; with folds, of all photos.
     sure_mistakes
         Test photos that the best model got wrong although it was sure.
     labels
@@ -94,30 +99,31 @@ def advice(
     best = next((row for row in leaderboard["models"] if row["name"] == leaderboard["best"]), None)
     if best is None:
         return []
-    said = [*_weakest_class(best, train), *_labels_to_check(best, sure_mistakes)]
+    noun = "photo" if leaderboard["dataset"].get("folds") else "training photo"
+    said = [*_weakest_class(best, train, noun), *_labels_to_check(best, sure_mistakes)]
     return [*said, labels] if labels else said
 
 
-def _weakest_class(best: Json, train: Mapping[str, int]) -> list[str]:
+def _weakest_class(best: Json, train: Mapping[str, int], noun: str) -> list[str]:
     tested = [row for row in best["per_class"] if row["support"]]
     weakest = min(tested, key=lambda row: row["f1"], default=None)
     if weakest is None or weakest["f1"] == 1 or len(tested) < 2:
         return []
     label, has = weakest["label"], train.get(weakest["label"], 0)
     usual = median(train.get(row["label"], 0) for row in tested)
-    ci = weakest.get("f1_ci")
-    interval = f", 95 % interval {ci[0]:.3f} to {ci[1]:.3f}" if ci else ""
+    ci, n = weakest.get("f1_ci"), best["n"]
+    interval = f", 95 % interval {score(ci[0], n)} to {score(ci[1], n)}" if ci else ""
     figures = (
-        f"{label} is the class it knows least (F1 {weakest['f1']:.3f} on "
+        f"{label} is the class it knows least (F1 {score(weakest['f1'], n)} on "
         f"{count(weakest['support'], 'test photo')}{interval})"
     )
-    if has < usual:
+    if has < FEW * usual:
         return [
-            f"{figures}, and it has {count(has, 'training photo')} where half of the classes "
-            f"have {usual:,.0f} or more: more photos of {label} would probably help most."
+            f"{figures}, and it has {count(has, noun)} where half of the classes "
+            f"have {math.ceil(usual):,} or more: more photos of {label} would probably help most."
         ]
     return [
-        f"{figures}, although it has no fewer training photos than most ({has:,}): its mistakes "
+        f"{figures}, although it is not short of {noun}s ({has:,}): its mistakes "
         "and its labels are worth a look before more photos are taken."
     ]
 
@@ -139,10 +145,28 @@ def percent(value: float, n: int) -> str:
 
 
 def digits(value: float, n: int) -> str:
-    """Return a share times 100, with as many decimals as ``n`` photos can tell apart."""
+    """Return a share times 100, with as many decimals as ``n`` photos can tell apart.
+
+    No share under 1 becomes 100.
+    """
     decimals = 2 if n >= FINE_FROM else 1
-    rounded = round(100 * value, decimals) + 0.0  # no "-0.0"
+    rounded = _rounded(100 * value, decimals, whole=100) + 0.0  # no "-0.0"
     return f"{rounded:.{decimals}f}"
+
+
+def score(value: float, n: int = 0) -> str:
+    """Return F1 and the like with as many decimals as ``n`` photos can tell apart.
+
+    None under 1 becomes 1.
+    """
+    decimals = 4 if n >= FINE_FROM else 3
+    return f"{_rounded(value, decimals):.{decimals}f}"
+
+
+def _rounded(value: float, decimals: int, whole: float = 1) -> float:
+    rounded = round(value, decimals)
+    less = value < whole * (1 - 1e-9)  # still nearer is noise of adding up
+    return whole - 10**-decimals if rounded == whole and less else rounded
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -166,15 +190,19 @@ def _interval(ci: Sequence[float], n: int) -> str:
     return f"{digits(ci[0], n)} to {digits(ci[1], n)}"
 
 
-def _about_best(best: Json) -> list[str]:
+def _rivals(best: Json, rows: Iterable[Json]) -> list[Json]:
+    return [row for row in rows if not row["baseline"] and row["name"] != best["name"]]
+
+
+def _about_best(best: Json, rivals: Sequence[Json], folds: int) -> list[str]:
     n, low_high = best["n"], best["accuracy_ci"]
     f1 = best["macro_f1_ci"]
     sentences = [
-        f"The best model is {best['name']}: of all models it has the highest macro-F1 on the "
-        "validation photos.",
+        f"The best model is {best['name']}: {_why_best(best, rivals)}.",
         f"It is right on {percent(best['accuracy'], n)} of {count(n, 'test photo')} "
         f"(95 % interval {_interval(low_high, n)} %), with a macro-F1 of "
-        f"{best['macro_f1']:.3f} ({f1[0]:.3f} to {f1[1]:.3f}).",
+        f"{score(best['macro_f1'], n)} ({score(f1[0], n)} to {score(f1[1], n)}).",
+        *(_CHOSEN_ON_TEST if folds and rivals else ()),
     ]
     if (low_high[1] - low_high[0]) / 2 > ROUGH:
         sentences.append(
@@ -182,6 +210,37 @@ def _about_best(best: Json) -> list[str]:
             "them firmer."
         )
     return sentences
+
+
+def equally_good(best: Json, rows: Iterable[Json]) -> list[Json]:
+    """Return the other models whose macro-F1 on validation is as high as the best one's."""
+    highest = best["validation_macro_f1"]
+    return [row for row in _rivals(best, rows) if row["validation_macro_f1"] == highest]
+
+
+def _why_best(best: Json, rows: Iterable[Json]) -> str:
+    equal = equally_good(best, rows)
+    if not equal:
+        return "of all models it has the highest macro-F1 on the validation photos"
+    names = listing([best["name"], *(row["name"] for row in equal)])
+    return (
+        f"{names} have the same macro-F1 on the validation photos, the highest of all models; "
+        f"{tie_break(best, equal)}"
+    )
+
+
+def tie_break(best: Json, equal: Sequence[Json]) -> str:
+    """Say by what the best model was chosen among those that are equally good."""
+    own, others = best["latency_ms_p50"], [row["latency_ms_p50"] for row in equal]
+    if own and all(other is None or other > own for other in others):
+        return f"it is the {'faster' if len(equal) == 1 else 'fastest'}"
+    return "it is the first of them"
+
+
+_CHOSEN_ON_TEST = (
+    "With folds every photo is a validation photo once and a test photo once: which model is best "
+    "was chosen on the same photos, so its figures are a little too good.",
+)
 
 
 def _against_majority(best: Json, rows: Iterable[Json]) -> list[str]:
@@ -212,7 +271,7 @@ def _confusions(best: Json) -> list[str]:
 
 
 def _against_others(
-    best: Json, models: Mapping[str, Json], comparisons: Sequence[Json]
+    best: Json, models: Mapping[str, Json], comparisons: Sequence[Json], folds: int
 ) -> list[str]:
     """Say of every other model whether it is shown to be worse than the best."""
     leads = {
@@ -221,12 +280,14 @@ def _against_others(
         if not models[name]["baseline"]
     }
     order = sorted(leads, key=lambda name: -(models[name]["validation_macro_f1"] or 0))
-    ties = [name for name in order if leads[name].verdict == "tie"]
+    ties = [
+        name for name in order if leads[name].verdict == "tie" and not models[name]["collapsed"]
+    ]
     return [
         *_ties(best, ties, leads),
         *_faster_tie(best, [models[name] for name in ties]),
         *_worse(best, [name for name in order if leads[name].verdict == "worse"], leads),
-        *_better(best, [name for name in order if leads[name].verdict == "better"], leads),
+        *_better(best, [name for name in order if leads[name].verdict == "better"], leads, folds),
     ]
 
 
@@ -279,7 +340,7 @@ def _gap(best: str, other: str, lead: Lead, n: int) -> str:
 
 
 def _faster_tie(best: Json, ties: Sequence[Json]) -> list[str]:
-    timed = [row for row in ties if row["latency_ms_p50"] and not row["collapsed"]]
+    timed = [row for row in ties if row["latency_ms_p50"]]
     if not timed or not best["latency_ms_p50"]:
         return []
     fastest = min(timed, key=lambda row: row["latency_ms_p50"])
@@ -296,14 +357,19 @@ def _worse(best: Json, worse: Sequence[str], leads: Mapping[str, Lead]) -> list[
     return [f"Shown to be worse than {best['name']}: {listing(parts)}."]
 
 
-def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:
+def _better(best: Json, better: Sequence[str], leads: Mapping[str, Lead], folds: int) -> list[str]:
     if not better:
         return []
     parts = [f"{name} (by {_points(leads[name].difference, best['n'])})" for name in better]
+    why = (
+        "the choice is made by the answers to validation photos all the same"
+        if folds
+        else "the choice is made on the validation photos all the same, because a model chosen "
+        "on the test photos looks better there than it is"
+    )
     return [
         f"On the test photos {listing(parts)} {'is' if len(better) == 1 else 'are'} shown to be "
-        f"better than {best['name']}; the choice is made on the validation photos all the same, "
-        "because a model chosen on the test photos looks better there than it is."
+        f"better than {best['name']}; {why}."
     ]
 
 
@@ -311,13 +377,15 @@ def _over_seeds(rows: Iterable[Json]) -> list[str]:
     repeated = [row for row in rows if row["sd"] is not None and not row["baseline"]]
     if not repeated:
         return []
-    seeds = max(len(row["seeds"]) for row in repeated)
+    numbers = {len(row["seeds"]) for row in repeated}
     parts = [
         f"{row['name']} {percent(row['mean']['accuracy'], row['n'])} "
-        f"({_points(row['sd']['accuracy'], row['n'])})"
+        f"({_points(row['sd']['accuracy'], row['n'])}"
+        f"{'' if len(numbers) == 1 else ', ' + count(len(row['seeds']), 'seed')})"
         for row in repeated
     ]
-    return [f"Over {seeds} seeds, mean accuracy and its standard deviation: {listing(parts)}."]
+    seeds = f"{numbers.pop()} seeds" if len(numbers) == 1 else "seeds"
+    return [f"Over {seeds}, mean accuracy and its standard deviation: {listing(parts)}."]
 
 
 def _collapsed(rows: Iterable[Json]) -> list[str]:

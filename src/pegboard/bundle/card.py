@@ -7,14 +7,15 @@ those of the leaderboard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pegboard.bundle.info import SUFFIX, BundleInfo
 from pegboard.bundle.training import training_facts
 from pegboard.table import duration, size
-from pegboard.words import count, left_out_sentence, listing, percent
+from pegboard.words import count, left_out_sentence, listing, percent, score
 
 Json = Mapping[str, Any]
 
@@ -110,7 +111,7 @@ def _lead(info: BundleInfo) -> str:
         return does
     return (
         f"{does} It was right on {percent(figures['accuracy'], n)} of "
-        f"{count(n, 'test photo')}{_interval(figures, 'accuracy', n)}."
+        f"{count(n, 'test photo')}{_interval(figures, 'accuracy', partial(percent, n=n))}."
     )
 
 
@@ -170,9 +171,9 @@ def _figures(info: BundleInfo) -> tuple[Block, ...]:
         return (Paragraph("No figures were stored."),)
     rows = [("Test photos", f"{n:,}")]
     accuracy = percent(figures["accuracy"], n)
-    rows.append(("Accuracy", f"{accuracy}{_interval(figures, 'accuracy', n)}"))
+    rows.append(("Accuracy", f"{accuracy}{_interval(figures, 'accuracy', partial(percent, n=n))}"))
     rows += [
-        (title, f"{figures[key]:.3f}{_interval(figures, key)}")
+        (title, f"{score(figures[key], n)}{_interval(figures, key, partial(score, n=n))}")
         for key, title in _SCORES
         if _is_number(figures.get(key))
     ]
@@ -193,7 +194,9 @@ def _how_tested(data: Json) -> str:
         sentences = [
             "Intervals are 95 % bootstrap intervals over groups of duplicate photos. The figures "
             f"are those of {data['folds']}-fold cross-validation: every photo was answered by a "
-            "model that had not seen it. This file holds the model of the first fold."
+            "model that was neither trained nor stopped early on it. Which model is best "
+            "was chosen on these same photos, so the best one's figures are a little too good. "
+            "This file holds the model of the first fold."
         ]
     if data.get("allow_leaks"):
         sentences.append(
@@ -226,11 +229,12 @@ def _classes(info: BundleInfo) -> tuple[Block, ...]:
     per_class = info.figures.get("per_class")
     if not per_class:
         return ()
-    train = info.data.get("train") or {}
+    # Of a cross-validation, they are of a split that was not used.
+    train = {} if info.data.get("folds") else info.data.get("train") or {}
     header = ("Class", "Test photos", "Precision", "Recall", "F1")
     grid = Grid(
         (header[0], "Training photos", *header[1:]) if train else header,
-        tuple(_class_row(row, train) for row in per_class),
+        tuple(_class_row(row, train, _photos(info)) for row in per_class),
     )
     missing = [row["label"] for row in per_class if not row["support"]]
     if not missing:
@@ -242,10 +246,12 @@ def _classes(info: BundleInfo) -> tuple[Block, ...]:
     )
 
 
-def _class_row(row: Json, train: Json) -> tuple[str, ...]:
+def _class_row(row: Json, train: Json, n: int) -> tuple[str, ...]:
     learned = (f"{train.get(row['label'], 0):,}",) if train else ()
     scores = (
-        f"{row[key]:.3f}{_interval(row, key, words='')}" if row["support"] else "unknown"
+        f"{score(row[key], n)}{_interval(row, key, partial(score, n=n), words='')}"
+        if row["support"]
+        else "unknown"
         for key in ("precision", "recall", "f1")
     )
     return (row["label"], *learned, f"{row['support']:,}", *scores)
@@ -289,11 +295,21 @@ def _calibration(info: BundleInfo) -> tuple[Block, ...]:
     return (
         Facts(tuple(rows)),
         Paragraph(
-            "The network's outputs are divided by a temperature, so that of the answers given with "
-            f"80 %, about 80 % are right on photos like these. {sure_in_words(info)}"
+            "The network's outputs are divided by a temperature, which aims at this: of the "
+            "answers given with 80 %, about 80 % are right on photos like these. "
+            f"{_how_calibrated(figures)}{sure_in_words(info)}"
         ),
         *_unknown(info),
         *_coverage(info.abstention),
+    )
+
+
+def _how_calibrated(figures: Json) -> str:
+    if not _is_number(figures.get("ece")):
+        return ""
+    return (
+        "How far off it is on average says the expected calibration error: "
+        f"{100 * figures['ece']:.1f} points on the test photos. "
     )
 
 
@@ -391,10 +407,7 @@ def share_text(precision: float | None) -> str:
 def _data(info: BundleInfo) -> tuple[Block, ...]:
     data = info.data
     rows = [("Name", str(data.get("name") or "")), ("Fingerprint", info.fingerprint)]
-    rows[1:1] = [
-        (f"{'Training' if split == 'train' else split.capitalize()} photos", f"{number:,}")
-        for split, number in (data.get("counts") or {}).items()
-    ]
+    rows[1:1] = _photo_counts(data)
     blocks: list[Block] = [Facts(tuple((name, text) for name, text in rows if text))]
     if "left_out" in data:
         blocks.append(Paragraph(left_out_sentence(data["left_out"])))
@@ -402,11 +415,25 @@ def _data(info: BundleInfo) -> tuple[Block, ...]:
         blocks.append(
             Paragraph(
                 "Photos that are equal or nearly the same form a group, and no group crosses from "
-                "training to validation or test. The fingerprint is a hash of all paths, labels, "
-                "splits and contents."
+                f"{'one fold to another' if data.get('folds') else _PARTS}. The fingerprint is a "
+                "hash of all paths, labels, splits and contents."
             )
         )
     return tuple(blocks) if rows else ()
+
+
+_PARTS = "training to validation or test"
+
+
+def _photo_counts(data: Json) -> list[tuple[str, str]]:
+    counts, folds = data.get("counts") or {}, data.get("folds")
+    if counts and folds:
+        learned = f"{count(folds - 2, 'fold')} to train, 1 to validate, 1 to test"
+        return [("Photos", f"{sum(counts.values()):,} in {folds} folds ({learned})")]
+    return [
+        (f"{'Training' if split == 'train' else split.capitalize()} photos", f"{number:,}")
+        for split, number in counts.items()
+    ]
 
 
 def _cost(info: BundleInfo) -> tuple[Block, ...]:
@@ -489,10 +516,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def _interval(figures: Json, key: str, n: int = 0, words: str = "95 % interval ") -> str:
-    """Return `` (95 % interval .88 to .94)``, in percent of ``n`` photos if given; or nothing."""
+def _interval(
+    figures: Json, key: str, form: Callable[[float], str], words: str = "95 % interval "
+) -> str:
+    """Return `` (95 % interval .88 to .94)``; or nothing."""
     ends: Sequence[float] | None = figures.get(f"{key}_ci")
     if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(map(_is_number, ends)):
         return ""
-    low, high = (percent(end, n) if n else f"{end:.3f}" for end in ends)
+    low, high = map(form, ends)
     return f" ({words}{low} to {high})"

@@ -205,7 +205,8 @@ def data_facts(
     Returns
     -------
     ``name``, ``counts`` by split, ``left_out`` by reason, ``train`` (training photos by class),
-    ``folds`` and ``allow_leaks``.
+    ``folds`` and ``allow_leaks``. With folds, ``counts`` and ``train`` are those of a split that
+    was not used.
     """
     train = Counter(row.label for row in rows if row.split == "train")
     return {

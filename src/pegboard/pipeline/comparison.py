@@ -96,7 +96,7 @@ def compare(
     folder = folder or _new_folder(prepared.source)
     if settings.resume:
         check_same_data(folder, prepared)
-    tell_intake(prepared, progress)
+    tell_intake(prepared, progress, folds=settings.folds or 0)
     before = Before(named)
     if settings.corrections and named is None:
         before = find_before(settings, prepared)
@@ -148,15 +148,15 @@ def _previous(
     return {**(earlier or {}), **{row.sha256: row.split for row in before.rows}}
 
 
-def tell_intake(prepared: Prepared, progress: Progress) -> None:
+def tell_intake(prepared: Prepared, progress: Progress, *, folds: int = 0) -> None:
     """Say what was found, left out and how it was split."""
     counts = {split: len(prepared.indices(split)) for split in SPLITS}
+    parts = ", ".join(f"{split} {number}" for split, number in counts.items())
     left_out = len(prepared.split.left_out)
     used = len(prepared.split.rows)
     progress.message(
         f"{prepared.source.name}: {used + left_out} found, {used} used, {left_out} left out; "
-        f"{len(prepared.classes)} classes; train {counts['train']}, "
-        f"validation {counts['validation']}, test {counts['test']}"
+        f"{len(prepared.classes)} classes; {f'{used} photos, {folds} folds' if folds else parts}"
     )
     for warning in prepared.warnings:
         progress.message(f"note: {warning}")

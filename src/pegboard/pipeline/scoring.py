@@ -63,7 +63,9 @@ def score(
         if outcome.reason is not None
     ]
     compared = compare_models({**test, MAJORITY: majority_test})
-    board = assemble(_dataset(prepared), run.machine, rows, compared, not_trained)
+    board = assemble(
+        _dataset(prepared, run.settings.folds or 0), run.machine, rows, compared, not_trained
+    )
     return replace(
         board,
         models=_told_to_bundles(run, board, deployed),
@@ -114,7 +116,7 @@ def _majority_row(
     )
 
 
-def _dataset(prepared: Prepared) -> DatasetInfo:
+def _dataset(prepared: Prepared, folds: int) -> DatasetInfo:
     counts: dict[str, int] = {split: len(prepared.indices(split)) for split in SPLITS}
     return DatasetInfo(
         name=prepared.source.name,
@@ -122,6 +124,7 @@ def _dataset(prepared: Prepared) -> DatasetInfo:
         counts=counts,
         left_out=Counter(item.reason for item in prepared.split.left_out),
         fingerprint=prepared.fingerprint,
+        folds=folds,
     )
 
 

@@ -77,9 +77,11 @@ def card_of(run: Run, model: Json, recipe: Mapping[str, Any], files: ModelFolder
     origin = (
         f"{weights['source']} ({weights['licence']})" if weights else "trained from random weights"
     )
+    folds = dataset.get("folds")
+    photos = f"{folds - 2} of {folds} folds" if folds else f"{dataset['counts']['train']:,} photos"
     facts = (
         ("Answers", f"which of {len(dataset['classes'])} classes a photo shows"),
-        ("Trained on", f"{dataset['counts']['train']:,} photos of {dataset['name']}"),
+        ("Trained on", f"{photos} of {dataset['name']}"),
         ("Began from", origin),
         (
             "Tested on",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pegboard.errors import PlotUnavailable
@@ -17,7 +18,7 @@ from pegboard.report.context import (
 )
 from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share
 from pegboard.report.run import Json, Run, Shelf
-from pegboard.words import leads_of
+from pegboard.words import equally_good, leads_of, listing, tie_break
 
 
 def highlights(run: Run, n: int) -> tuple[Tile, ...]:
@@ -28,7 +29,7 @@ def highlights(run: Run, n: int) -> tuple[Tile, ...]:
     shown = figures_of(run, best, n)
     accuracy, macro_f1 = shown.percentage("accuracy"), shown.share("macro_f1")
     tiles = [
-        Tile("Best model", Number(str(run.best)), "highest macro-F1 on the validation photos"),
+        Tile("Best model", Number(str(run.best)), _why_best(best, run.models)),
         Tile("Accuracy", accuracy, f"on n = {n:,} test photos"),
         Tile("Macro-F1", macro_f1, f"on n = {n:,} test photos"),
     ]
@@ -37,6 +38,13 @@ def highlights(run: Run, n: int) -> tuple[Tile, ...]:
         slow = shown.three_digits("latency_ms_p95", " ms").shown
         tiles.append(Tile("One photo takes", latency, f"median; 95 % within {slow}"))
     return tuple(tiles)
+
+
+def _why_best(best: Json, models: Sequence[Json]) -> str:
+    equal = equally_good(best, models)
+    names = listing([model["name"] for model in equal])
+    tie = f", as {names}; {tie_break(best, equal)}" if equal else ""
+    return f"highest macro-F1 on the validation photos{tie}"
 
 
 def figures_of(run: Run, model: Json, n: int) -> Figures:
@@ -90,9 +98,13 @@ def anchor_of(run: Run, model: Json) -> str:
 
 
 def _ties(run: Run) -> set[str]:
-    """Models that are not shown to differ from the best one."""
+    """Models to choose from: not shown to differ from the best one, and not collapsed."""
     leads = leads_of(run.best, run.leaderboard["comparisons"])
-    return {name for name, lead in leads.items() if lead.verdict == "tie"}
+    return {
+        name
+        for name, lead in leads.items()
+        if lead.verdict == "tie" and not run.model(name).get("collapsed")
+    }
 
 
 def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:
@@ -147,20 +159,22 @@ def _comparison_row(comparison: Json, stored: Figures) -> ComparisonRow:
         "b_better": f"{comparison['b']} is better",
         "not_shown": "no difference shown",
     }
-    low, high = (f"{100 * end:+.1f}" for end in comparison["ci"])
+    low, high = map(_signed, comparison["ci"])
     difference = comparison["difference"]
     # A difference that was turned round is not the one that stands in the file.
     place = f"{stored.place}/difference" if comparison["a"] == stored.values["a"] else ""
     return ComparisonRow(
         a=comparison["a"],
         b=comparison["b"],
-        difference=Number(
-            f"{100 * difference:+.1f}", repr(difference), f"{low} to {high}", place=place
-        ),
+        difference=Number(_signed(difference), repr(difference), f"{low} to {high}", place=place),
         p=stored.at("p_adjusted", p_value(comparison["p_adjusted"])),
         verdict=verdicts[comparison["verdict"]],
         shown=comparison["verdict"] != "not_shown",
     )
+
+
+def _signed(difference: float) -> str:
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # no "-0.0"
 
 
 def not_trained(run: Run) -> tuple[NotTrained, ...]:

@@ -59,8 +59,9 @@ def data_section(
 
 
 def train_counts(run: Run) -> dict[str, int]:
-    """Return the number of training photos of every class."""
-    tally = Counter(row.label for row in run.manifest if row.split == "train")
+    """Return the number of training photos of every class; with folds, all photos are."""
+    folds = run.leaderboard["dataset"].get("folds")
+    tally = Counter(row.label for row in run.manifest if folds or row.split == "train")
     return {label: tally[label] for label in run.classes}
 
 
@@ -89,10 +90,13 @@ def _balance(run: Run, counts: Sequence[CountRow], shelf: Shelf) -> Chart | None
     if not counts:
         return None
     totals = [row.total for row in counts]
+    folds = run.leaderboard["dataset"].get("folds")
     return shelf.put(
         "class-balance",
         figures.class_balance(run),
-        caption="Photos of each class in each part of the data.",
+        caption="Photos of each class."
+        if folds
+        else "Photos of each class in each part of the data.",
         alt=f"Photos per class: from {min(totals)} to {max(totals)}",
     )
 

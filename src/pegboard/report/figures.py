@@ -35,13 +35,15 @@ Order = Literal["given", "similarity"]
 
 
 def class_balance(run: Run) -> Figure:
-    """Photos of each class in each split."""
-    tally = Counter((row.label, row.split) for row in run.manifest)
+    """Photos of each class in each split; with folds, which have none, of each class."""
+    folds = run.leaderboard["dataset"].get("folds")
+    parts = [f"in {folds} folds"] if folds else list(SPLITS)
+    tally = Counter((row.label, parts[0] if folds else row.split) for row in run.manifest)
     if not run.classes:
         raise PlotUnavailable("this run has no classes")
     return charts.class_balance(
         run.classes,
-        {split: [tally[label, split] for label in run.classes] for split in SPLITS},
+        {part: [tally[label, part] for label in run.classes] for part in parts},
     )
 
 

@@ -92,11 +92,12 @@ def _sure_mistakes(run: Run) -> int:
 
 
 def _subtitle(dataset: Json) -> str:
-    counts = dataset["counts"]
-    return (
-        f"{sum(counts[split] for split in SPLITS):,} photos of {len(dataset['classes'])} classes: "
-        + ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
-    )
+    counts, folds = dataset["counts"], dataset.get("folds")
+    photos = f"{sum(counts[split] for split in SPLITS):,} photos"
+    classes = f"{len(dataset['classes'])} classes"
+    if folds:  # the split is not the one that was trained on
+        return f"{photos}, {folds} folds, {classes}"
+    return f"{photos} of {classes}: " + ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
 
 
 def date_of(moment: Any) -> str:

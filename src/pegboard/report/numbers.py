@@ -9,7 +9,7 @@ from typing import Any
 
 from pegboard.report.pieces import Number
 from pegboard.table import duration, size
-from pegboard.words import FINE_FROM, digits
+from pegboard.words import digits, score
 
 MISSING = "\N{EN DASH}"
 TO = "\N{EN DASH}"
@@ -18,11 +18,10 @@ _SPACE = "\N{NO-BREAK SPACE}"
 
 def share(value: float | None, n: int = 0, interval: Sequence[float] | None = None) -> Number:
     """Show a fraction as ``.943``-like text with as many digits as ``n`` photos can carry."""
-    if not known(value):
+    if value is None or not known(value):
         return Number(MISSING)
-    decimals = 4 if n >= FINE_FROM else 3
-    ends = TO.join(f"{end:.{decimals}f}" for end in interval or ())
-    return Number(f"{value:.{decimals}f}", repr(value), ends)
+    ends = TO.join(score(end, n) for end in interval or ())
+    return Number(score(value, n), repr(value), ends)
 
 
 def percentage(value: float | None, n: int, interval: Sequence[float] | None = None) -> Number:

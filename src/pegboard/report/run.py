@@ -59,6 +59,9 @@ class Run:
             raise RunFolderError(f"{folder.run}: expected settings, found {type(run).__name__}")
         if not isinstance(intake, dict) or not {"found", "used", "left_out"} <= intake.keys():
             raise RunFolderError(f"{folder.intake}: expected found, used and left_out")
+        if run.get("folds"):  # which leaderboards of earlier versions do not tell
+            dataset = {**leaderboard["dataset"], "folds": run["folds"]}
+            leaderboard = {**leaderboard, "dataset": dataset}
         return cls(folder, leaderboard, run, intake)
 
     @property
