@@ -102,7 +102,7 @@ class ComparisonRow:
     difference
         Accuracy of a minus accuracy of b, in percentage points, with its interval.
     p
-        McNemar's p after Holm's correction.
+        The larger of McNemar's p and that of a sign test over groups, after Holm's correction.
     verdict
         In words.
     shown
