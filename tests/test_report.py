@@ -27,6 +27,7 @@ from pegboard.report import charts, write_report
 from pegboard.report.check_context import CheckContext
 from pegboard.report.context import ReportContext
 from pegboard.report.figures import reliability_bins
+from pegboard.report.numbers import signed
 from pegboard.report.render import template_environment
 from pegboard.runs import slug_of
 from pegboard.words import digits, summary
@@ -476,3 +477,13 @@ def contrast(one: Sequence[float], other: Sequence[float]) -> float:
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("difference", "decimals", "shown"),
+    [(-0.0004, 3, "+0.000"), (-0.0, 1, "+0.0"), (-1.26, 1, "-1.3"), (0.05, 3, "+0.050")],
+)
+def test_a_difference_that_rounds_to_zero_has_no_minus(
+    difference: float, decimals: int, shown: str
+) -> None:
+    assert signed(difference, decimals) == shown

@@ -16,7 +16,7 @@ from pegboard.report.context import (
     Number,
     Tile,
 )
-from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share
+from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share, signed
 from pegboard.report.run import Json, Run, Shelf
 from pegboard.words import equally_good, leads_of, listing, tie_break
 
@@ -159,22 +159,20 @@ def _comparison_row(comparison: Json, stored: Figures) -> ComparisonRow:
         "b_better": f"{comparison['b']} is better",
         "not_shown": "no difference shown",
     }
-    low, high = map(_signed, comparison["ci"])
+    low, high = (signed(100 * end, 1) for end in comparison["ci"])
     difference = comparison["difference"]
     # A difference that was turned round is not the one that stands in the file.
     place = f"{stored.place}/difference" if comparison["a"] == stored.values["a"] else ""
     return ComparisonRow(
         a=comparison["a"],
         b=comparison["b"],
-        difference=Number(_signed(difference), repr(difference), f"{low} to {high}", place=place),
+        difference=Number(
+            signed(100 * difference, 1), repr(difference), f"{low} to {high}", place=place
+        ),
         p=stored.at("p_adjusted", p_value(comparison["p_adjusted"])),
         verdict=verdicts[comparison["verdict"]],
         shown=comparison["verdict"] != "not_shown",
     )
-
-
-def _signed(difference: float) -> str:
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # no "-0.0"
 
 
 def not_trained(run: Run) -> tuple[NotTrained, ...]:

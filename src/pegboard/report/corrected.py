@@ -10,7 +10,7 @@ from pathlib import Path
 from pegboard.audit.folder import DEFAULT, CheckFolder
 from pegboard.errors import PegboardError
 from pegboard.report.context import CorrectionsSection, EffectRow
-from pegboard.report.numbers import Figures, p_value, percentage, share
+from pegboard.report.numbers import Figures, p_value, percentage, share, signed
 from pegboard.report.pieces import Number, PhotoView
 from pegboard.report.run import Json, Run
 from pegboard.report.store import Pictures
@@ -52,9 +52,9 @@ def _row(model: Json, number: int, n: int) -> EffectRow:
         name: Figures(model[name], f"{place}/{name}", n)
         for name in ("before", "before_old_labels", "after")
     }
-    low, high = (f"{100 * end:+.1f}" for end in found["ci"])
+    low, high = (signed(100 * end, 1) for end in found["ci"])
     change = Number(
-        f"{100 * found['change']:+.1f}",
+        signed(100 * found["change"], 1),
         repr(found["change"]),
         f"{low} to {high}",
         place=f"{place}/difference/change",
@@ -80,8 +80,8 @@ def _f1_change(found: Json) -> Number:
     value, interval = found["macro_f1_change"], found["macro_f1_ci"]
     if value is None or interval is None:
         return share(None)
-    low, high = (f"{end:+.3f}" for end in interval)
-    return Number(f"{value:+.3f}", repr(value), f"{low} to {high}")
+    low, high = (signed(end, 3) for end in interval)
+    return Number(signed(value, 3), repr(value), f"{low} to {high}")
 
 
 def _view(photo: Json, pictures: Pictures) -> PhotoView:

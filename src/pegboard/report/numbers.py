@@ -58,6 +58,11 @@ def p_value(p: float) -> Number:
     return Number("< 0.001" if p < 0.001 else f"{p:.3f}", repr(p))
 
 
+def signed(difference: float, decimals: int) -> str:
+    """Return a difference with its sign; what rounds to 0 has a plus."""
+    return f"{round(difference, decimals) + 0.0:+.{decimals}f}"
+
+
 def whole_percent(fraction: float) -> str:
     """Show a share of a row or a column."""
     return "< 1 %" if 0 < fraction < 0.005 else f"{100 * fraction:.0f} %"
