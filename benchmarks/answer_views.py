@@ -19,7 +19,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import f1_score
 from torch import nn
 
-from harness import DATA, compare_once, options, some_of, summary, write_result
+from fine_tuning import TOOLS, asked, runs_of_splits
+from harness import summary, write_result
 from pegboard.answer_views import answer_from_views, seen
 from pegboard.bundle import BundleInfo, Network
 from pegboard.export import DeployedModel, to_onnx
@@ -55,32 +55,18 @@ CHOICES = {
 }
 PARTS = ("validation", "test")
 BATCH = 16
-QUICK = ("--epochs", "1", "--image-size", "64")
 
 
 def main() -> None:
     """Measure and write the result."""
-    parser = options(__doc__ or "", "answer_views")
-    parser.add_argument("--model", default="efficientnet_lite0")
-    parser.add_argument("--seeds", type=int, default=3, help="split seeds (default: 3)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
-    given = parser.parse_args()
-    source = DATA / "tools15"
-    if not source.exists():
+    given = asked(__doc__ or "", "answer_views", seeds=3)
+    if not TOOLS.exists():
         print("skipped: PEGBOARD_DATA has no tools15")
         return
-    with TemporaryDirectory() as name:
-        folder = given.keep or Path(name)
-        own: tuple[str, ...] = ("--models", given.model)
-        if given.quick:
-            source = some_of(source, Path(name) / "some", 20)
-            own, given.seeds = (*own, *QUICK), 1
-        rows = []
-        for seed in range(given.seeds):
-            run = folder / f"{seed}"
-            if not run.exists():
-                compare_once(source, run, *own, f"--split-seed={seed}")
-            rows.append({"split_seed": seed} | answered(source, run, given.model))
+    rows = [
+        {"split_seed": seed} | answered(source, run, given.model)
+        for seed, source, run in runs_of_splits(given)
+    ]
     write_result("answer_views", given, {"model": given.model, "runs": rows} | gains(rows))
 
 

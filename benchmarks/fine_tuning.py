@@ -11,40 +11,52 @@ the report; features and photos that an earlier run left in the cache are not us
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness import DATA, compare_once, options, some_of, summary, write_result
 
+TOOLS = DATA / "tools15"
 QUICK = ("--epochs", "1", "--image-size", "64")
 
 
 def main() -> None:
     """Measure and write the result."""
-    parser = options(__doc__ or "", "fine_tuning")
-    parser.add_argument("--model", default="efficientnet_lite0")
-    parser.add_argument("--seeds", type=int, default=5, help="split seeds (default: 5)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
-    given = parser.parse_args()
-    source = DATA / "tools15"
-    if not source.exists():
+    given = asked(__doc__ or "", "fine_tuning", seeds=5)
+    if not TOOLS.exists():
         print("skipped: PEGBOARD_DATA has no tools15")
         return
+    runs = [told(run, given.model) | {"split_seed": seed} for seed, _, run in runs_of_splits(given)]
+    write_result("fine_tuning", given, summarised(given.model, runs))
+
+
+def asked(about: str, name: str, *, seeds: int) -> argparse.Namespace:
+    """Return the options of a benchmark of fine-tuned models over split seeds."""
+    parser = options(about, name)
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"split seeds (default: {seeds})")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the runs stay")
+    return parser.parse_args()
+
+
+def runs_of_splits(given: argparse.Namespace) -> Iterator[tuple[int, Path, Path]]:
+    """Yield each split seed, the photos and the finished run; those kept are not made again."""
+    source, seeds = TOOLS, given.seeds
+    own: tuple[str, ...] = ("--models", given.model)
     with TemporaryDirectory() as name:
         folder = given.keep or Path(name)
-        own: tuple[str, ...] = ("--models", given.model)
         if given.quick:
             source = some_of(source, Path(name) / "some", 20)
-            own, given.seeds = (*own, *QUICK), min(given.seeds, 2)
-        runs = []
-        for seed in range(given.seeds):
-            cache = Path(name) / f"cache-{seed}"
-            compare_once(source, folder / f"{seed}", *own, f"--split-seed={seed}", cache=cache)
-            runs.append(told(folder / f"{seed}", given.model) | {"split_seed": seed})
-    write_result("fine_tuning", given, summarised(given.model, runs))
+            own, seeds = (*own, *QUICK), min(seeds, 2)
+        for seed in range(seeds):
+            run, cache = folder / f"{seed}", Path(name) / f"cache-{seed}"
+            compare_once(source, run, *own, f"--split-seed={seed}", cache=cache)
+            yield seed, source, run
 
 
 def told(run: Path, model: str) -> dict[str, Any]:

@@ -96,3 +96,15 @@ def _is_about_writing(error: OSError, temporary: Path) -> bool:
     if error.errno is None:
         return False
     return error.filename is None or Path(os.fsdecode(error.filename)) == temporary
+
+
+def check_folder_of(out: Path) -> None:
+    """Refuse an ``--out`` before anything is done for it, if there is no folder to write it in.
+
+    Raises
+    ------
+    PegboardError
+        When the folder is not there.
+    """
+    if not out.absolute().parent.is_dir():
+        raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")

@@ -22,6 +22,7 @@ from pegboard.evaluate import Predictions
 from pegboard.metrics import (
     DRAWS,
     FloatArray,
+    IntArray,
     Interval,
     group_codes,
     percentile_interval,
@@ -98,10 +99,10 @@ def compare_models(
         return []
     right = _right_answers([(name, predictions[name]) for name in names])
     groups = predictions[names[0]].groups
-    number_of_groups = group_codes(groups)[1]
+    codes, number_of_groups = group_codes(groups)
     accuracies = resampled_accuracy(right, groups, draws=draws, seed=seed)
     column = {name: index for index, name in enumerate(names)}
-    p_values = [paired_p(right[:, column[a]], right[:, column[b]], groups) for a, b in pairs]
+    p_values = [_paired_p(right[:, column[a]], right[:, column[b]], codes) for a, b in pairs]
     comparisons = []
     for (a, b), p, adjusted in zip(pairs, p_values, holm(p_values), strict=True):
         i, j = column[a], column[b]
@@ -145,7 +146,11 @@ def paired_p(right_a: FloatArray, right_b: FloatArray, groups: Sequence[str]) ->
     groups
         ``(N,)`` group of each photo.
     """
-    net = np.bincount(group_codes(groups)[0], weights=right_a - right_b)
+    return _paired_p(right_a, right_b, group_codes(groups)[0])
+
+
+def _paired_p(right_a: FloatArray, right_b: FloatArray, codes: IntArray) -> float:
+    net = np.bincount(codes, weights=right_a - right_b)
     of_groups = _sign_test(int((net > 0).sum()), int((net < 0).sum()))
     return max(mcnemar(right_a, right_b), of_groups)
 

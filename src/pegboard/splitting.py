@@ -12,6 +12,7 @@ from typing import Any
 
 from pegboard.duplicates import duplicate_groups
 from pegboard.errors import PegboardError, SourceError, UnusableImage
+from pegboard.files import check_folder_of
 from pegboard.intake import choose_classes, take_in
 from pegboard.leaks import describe_leaks, leaking_pairs
 from pegboard.manifest import ManifestRow, is_manifest, write_manifest, write_rows
@@ -205,8 +206,7 @@ def _told(data: Mapping[str, Any]) -> str:
 
 def _check_out(out: Path, source: Source) -> None:
     """Refuse, before photos are read, a manifest that cannot or must not be written."""
-    if not out.absolute().parent.is_dir():
-        raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")
+    check_folder_of(out)
     if out.suffix.lower() in (".tsv", ".parquet", ".json", ".xlsx"):
         raise PegboardError(f"--out {out}: a manifest is a CSV file; name it {out.stem}.csv")
     if str(out.resolve()) == source.location:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pegboard.words import count, digits, leads_of, score
+from pegboard.words import count, digits, is_tie, leads_of, score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -187,7 +187,7 @@ def _tested(leaderboard: Json) -> int:
 
 def _is_tie(row: Json, leaderboard: Json) -> bool:
     lead = leads_of(leaderboard["best"], leaderboard["comparisons"]).get(row["name"])
-    return lead is not None and lead.verdict == "tie" and not row["baseline"]
+    return lead is not None and is_tie(lead, row) and not row["baseline"]
 
 
 def _signs(row: Json, leaderboard: Json, marks: Marks) -> str:

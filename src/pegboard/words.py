@@ -280,9 +280,7 @@ def _against_others(
         if not models[name]["baseline"]
     }
     order = sorted(leads, key=lambda name: -(models[name]["validation_macro_f1"] or 0))
-    ties = [
-        name for name in order if leads[name].verdict == "tie" and not models[name]["collapsed"]
-    ]
+    ties = [name for name in order if is_tie(leads[name], models[name])]
     return [
         *_ties(best, ties, leads),
         *_faster_tie(best, [models[name] for name in ties]),
@@ -311,6 +309,11 @@ def leads_of(best: str | None, comparisons: Iterable[Json]) -> dict[str, Lead]:
         for pair in comparisons
         if best is not None and best in (pair["a"], pair["b"])
     }
+
+
+def is_tie(lead: Lead, row: Json) -> bool:
+    """Whether a model may be chosen instead of the best: not shown to differ, nor collapsed."""
+    return lead.verdict == "tie" and not row.get("collapsed")
 
 
 def _ties(best: Json, ties: Sequence[str], leads: Mapping[str, Lead]) -> list[str]:

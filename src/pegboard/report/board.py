@@ -18,7 +18,7 @@ from pegboard.report.context import (
 )
 from pegboard.report.numbers import MISSING, Figures, p_value, percentage, share, signed
 from pegboard.report.run import Json, Run, Shelf
-from pegboard.words import equally_good, leads_of, listing, tie_break
+from pegboard.words import equally_good, is_tie, leads_of, listing, tie_break
 
 
 def highlights(run: Run, n: int) -> tuple[Tile, ...]:
@@ -100,11 +100,7 @@ def anchor_of(run: Run, model: Json) -> str:
 def _ties(run: Run) -> set[str]:
     """Models to choose from: not shown to differ from the best one, and not collapsed."""
     leads = leads_of(run.best, run.leaderboard["comparisons"])
-    return {
-        name
-        for name, lead in leads.items()
-        if lead.verdict == "tie" and not run.model(name).get("collapsed")
-    }
+    return {name for name, lead in leads.items() if is_tie(lead, run.model(name))}
 
 
 def _notes(model: Json, *, best: bool, tie: bool) -> tuple[str, ...]:

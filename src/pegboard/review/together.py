@@ -12,7 +12,7 @@ from pegboard.audit.findings import Finding, write_findings
 from pegboard.corrections import COLUMNS, Conflict, merge_corrections, read_corrections
 from pegboard.corrections.lines import format_lines
 from pegboard.errors import PegboardError
-from pegboard.files import write_bytes_atomically
+from pegboard.files import check_folder_of, write_bytes_atomically
 from pegboard.review.cases import DISAGREE
 
 
@@ -76,8 +76,7 @@ def merge_files(files: Sequence[Path], out: Path) -> Together:
         When a file cannot be read, ``out`` or the folder of conflicts is there already, or the
         folder of ``out`` is not.
     """
-    if not out.parent.is_dir():
-        raise PegboardError(f"--out {out}: there is no folder {out.parent}; make it first")
+    check_folder_of(out)
     folder = out.with_name(f"{out.stem}-conflicts")
     for path in (out, folder):
         if path.exists():
